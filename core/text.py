@@ -1,0 +1,53 @@
+"""Untrusted text is cleaned once, here, at the edge of core.
+
+Model answers, status messages, error details and titles come from outside and may hold terminal
+escape sequences. What is left after `clean` can be written to a terminal without moving its cursor,
+changing its colours or its clipboard; the screen in turn never parses it as markup.
+"""
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, JsonValue
+
+# Whole escape sequences first, so that their visible tails ("[31m") go with them:
+# OSC/DCS/SOS/PM/APC strings up to their terminator, then CSI, then two-character escapes.
+_SEQUENCES = re.compile(
+    r"(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
+    r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
+    r"|\x1b[ -/]*[0-~]?"
+)
+# C0 and C1 controls other than newline and tab; the bidirectional overrides and isolates, which
+# reorder the text around them (right-to-left letters themselves stay); lone surrogates.
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
+_NEWLINES = re.compile(r"\r\n?|\x85|\u2028|\u2029")
+
+
+def clean(text: str) -> str:
+    """`text` without escape sequences and control characters; newline and tab stay."""
+    if text.isascii() and text.isprintable():
+        return text
+    return _CONTROLS.sub("", _NEWLINES.sub("\n", _SEQUENCES.sub("", text)))
+
+
+def clean_line(text: str) -> str:
+    """`text` cleaned and on one line: runs of white space become one space."""
+    return " ".join(clean(text).split())
+
+
+def clean_json(value: JsonValue) -> JsonValue:
+    """`value` with every string in it, keys included, cleaned."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, list):
+        return [clean_json(item) for item in value]
+    if isinstance(value, dict):
+        return {clean(key): clean_json(item) for key, item in value.items()}
+    return value
+
+
+CleanText = Annotated[str, AfterValidator(clean)]
+CleanLine = Annotated[str, AfterValidator(clean_line)]
+CleanJson = Annotated[JsonValue, AfterValidator(clean_json)]
