@@ -1,0 +1,280 @@
+"""A real pseudo-terminal: spawn a command in it, type, resize, and read its screen.
+
+A thread drains the terminal all the time and feeds an emulator, so a program is never held up by
+a test that is busy elsewhere; `wait_for` wakes on every piece of output.
+"""
+
+import codecs
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import pyte
+
+T = TypeVar("T")
+
+# Makes the slave side the controlling terminal of the new session, so that ctrl+c is a SIGINT and
+# closing the terminal a SIGHUP; then becomes the command.
+_LAUNCHER = (
+    "import fcntl, os, sys, termios;"
+    "fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
+    "os.execvp(sys.argv[1], sys.argv[1:])"
+)
+
+KEYS = {
+    "enter": "\r",
+    "tab": "\t",
+    "shift+tab": "\x1b[Z",
+    "esc": "\x1b",
+    "backspace": "\x7f",
+    "space": " ",
+    "up": "\x1b[A",
+    "down": "\x1b[B",
+    "right": "\x1b[C",
+    "left": "\x1b[D",
+    "home": "\x1b[H",
+    "end": "\x1b[F",
+    "pgup": "\x1b[5~",
+    "pgdn": "\x1b[6~",
+    "delete": "\x1b[3~",
+    "f1": "\x1bOP",
+}
+
+# Sequences the emulator does not know and would print the tails of: keyboard protocol and
+# other private requests.
+_UNKNOWN = re.compile(rb"\x1b\[[<>=?][0-9;]*u|\x1b\[[>=][0-9;]*[a-zA-Z]|\x1b[P_^X][^\x1b]*\x1b\\")
+_UNFINISHED = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*|[\]P_^X][^\x07\x1b]*\x1b?)?\Z")
+_MODE_QUERY = re.compile(rb"\x1b\[\?(\d+)\$p")
+
+
+class ScreenTimeout(AssertionError):
+    """What was waited for did not come; the message holds the screen."""
+
+
+class Terminal:
+    """A command running in a terminal of its own. Use it as a context manager."""
+
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        *,
+        size: tuple[int, int] = (120, 40),
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> None:
+        """Starts `command`; `size` is (columns, rows), `env` the whole environment or None."""
+        columns, rows = size
+        self.raw = bytearray()
+        """Every byte the command wrote."""
+        self._screen = pyte.Screen(columns, rows)
+        self._stream = pyte.Stream(self._screen)
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._held = b""
+        self._news = threading.Condition()
+        self._closed = False
+        self._fd, slave = pty.openpty()
+        try:
+            _set_size(slave, columns, rows)
+            self.process = subprocess.Popen(
+                [sys.executable, "-ISc", _LAUNCHER, *map(str, command)],
+                stdin=slave,
+                stdout=slave,
+                stderr=slave,
+                start_new_session=True,
+                cwd=cwd,
+                env=_environment(os.environ if env is None else env),
+            )
+        except BaseException:
+            os.close(self._fd)
+            raise
+        finally:
+            os.close(slave)
+        self._stop_reader, self._stop_writer = os.pipe()
+        self._reader = threading.Thread(target=self._drain, daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # Typing.
+
+    def type(self, text: str) -> None:
+        """Types `text` as it is."""
+        data = text.encode()
+        while data:
+            data = data[os.write(self._fd, data) :]
+
+    def paste(self, text: str) -> None:
+        """Pastes `text` as a terminal does that knows bracketed paste."""
+        self.type(f"\x1b[200~{text}\x1b[201~")
+
+    def press(self, *keys: str) -> None:
+        """Presses keys by name: `enter`, `ctrl+c`, `alt+enter`, `f1`, `x`."""
+        for key in keys:
+            self.type(_sequence(key))
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Changes the size; the command gets a SIGWINCH."""
+        with self._news:
+            self._screen.resize(rows, columns)
+        _set_size(self._fd, columns, rows)
+
+    # Reading.
+
+    def text(self) -> str:
+        """The screen as text, a line per row, without spaces at the ends of lines."""
+        with self._news:
+            return "\n".join(line.rstrip() for line in self._screen.display)
+
+    def line(self, row: int) -> str:
+        """One row of the screen, counted from 0."""
+        return self.text().split("\n")[row]
+
+    def wait_for(self, pattern: str, timeout: float = 20) -> re.Match[str]:
+        """Waits until the screen matches `pattern` (multi-line); returns the match."""
+        compiled = re.compile(pattern, re.MULTILINE)
+        return self._wait(lambda: compiled.search(self.text()), timeout, f"/{pattern}/")
+
+    def wait_gone(self, pattern: str, timeout: float = 20) -> None:
+        """Waits until nothing on the screen matches `pattern`."""
+        compiled = re.compile(pattern, re.MULTILINE)
+        self._wait(
+            lambda: None if compiled.search(self.text()) else True, timeout, f"no /{pattern}/"
+        )
+
+    def wait_raw(self, pattern: bytes, timeout: float = 20) -> re.Match[bytes]:
+        """Waits until what was written so far matches `pattern`."""
+        return self._wait(
+            lambda: re.search(pattern, bytes(self.raw), re.DOTALL), timeout, f"bytes {pattern!r}"
+        )
+
+    # Ending.
+
+    def wait_exit(self, timeout: float = 20) -> int:
+        """Waits for the command to end by itself; returns its code (-N: by signal N)."""
+        try:
+            code = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise ScreenTimeout(f"still running after {timeout} s:\n{self.text()}") from None
+        self._reader.join(5)
+        return code
+
+    def hang_up(self) -> None:
+        """Takes the terminal away, as a lost SSH connection does."""
+        self._stop()
+
+    def close(self) -> None:
+        """Ends the command if it still runs, and the terminal."""
+        self._stop()
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+    def _stop(self) -> None:
+        if self._stop_writer < 0:
+            return
+        os.close(self._stop_writer)
+        self._stop_writer = -1
+        self._reader.join()
+        os.close(self._stop_reader)
+        os.close(self._fd)
+
+    def _wait(self, probe: Callable[[], T | None], timeout: float, what: str) -> T:
+        deadline = time.monotonic() + timeout
+        with self._news:
+            while True:
+                if (found := probe()) is not None:
+                    return found
+                left = deadline - time.monotonic()
+                if left <= 0 or self._closed:
+                    state = "the command ended" if self._closed else f"{timeout} s passed"
+                    raise ScreenTimeout(f"{state} without {what}:\n{self.text()}")
+                self._news.wait(left)
+
+    def _drain(self) -> None:
+        while True:
+            ready, _, _ = select.select([self._fd, self._stop_reader], [], [])
+            if self._stop_reader in ready:
+                break
+            try:
+                data = os.read(self._fd, 65536)
+            except OSError:  # EIO: nobody holds the other side any more
+                break
+            if not data:
+                break
+            with self._news:
+                self._take(data)
+                self._news.notify_all()
+        with self._news:
+            self._closed = True
+            self._news.notify_all()
+
+    def _take(self, data: bytes) -> None:
+        self.raw += data
+        data = self._held + data
+        cut = _UNFINISHED.search(data)
+        # A sequence cut by the read waits for its rest.
+        self._held, data = (data[cut.start() :], data[: cut.start()]) if cut else (b"", data)
+        self._answer(data)
+        self._stream.feed(self._decoder.decode(_UNKNOWN.sub(b"", data)))
+
+    def _answer(self, data: bytes) -> None:
+        """Replies to the questions that would otherwise stall a program."""
+        reply = b""
+        if b"\x1b[c" in data or b"\x1b[0c" in data:
+            reply += b"\x1b[?62;c"
+        if b"\x1b[6n" in data:
+            reply += b"\x1b[%d;%dR" % (self._screen.cursor.y + 1, self._screen.cursor.x + 1)
+        for query in _MODE_QUERY.finditer(data):
+            reply += b"\x1b[?" + query.group(1) + b";2$y"
+        if reply:
+            os.write(self._fd, reply)
+
+
+def _sequence(key: str) -> str:
+    if key in KEYS:
+        return KEYS[key]
+    if key.startswith("ctrl+") and len(key) == 6:
+        return chr(ord(key[-1].upper()) ^ 0x40)
+    if key.startswith("alt+"):
+        return "\x1b" + _sequence(key.removeprefix("alt+"))
+    if len(key) == 1:
+        return key
+    raise ValueError(f"no key named {key!r}")
+
+
+def _set_size(fd: int, columns: int, rows: int) -> None:
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+
+def _environment(env: Mapping[str, str]) -> dict[str, str]:
+    """`env` as a good terminal sets it; what `env` says of TERM and COLORTERM stays.
+
+    COLUMNS and LINES would win over the terminal's size, and hide a resize.
+    """
+    ours = {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
+    left_out = {"COLUMNS", "LINES", "TMUX", "STY"}
+    return ours | {name: value for name, value in env.items() if name not in left_out}
