@@ -76,7 +76,9 @@ def timeline(task: Task, events: Sequence[TaskEvent], workflow: Workflow | None)
         # The row's own message is newer than the event's where only the message changed.
         views[-1] = _with_message(views[-1], task.status_message)
     seen = {view.name for view in views}
-    waiting = [step for step in plan.values() if step.name not in seen and step.name not in _ENDINGS]
+    waiting = [
+        step for step in plan.values() if step.name not in seen and step.name not in _ENDINGS
+    ]
     return views + [_view(step.name, step, StepState.WAITING, None, "") for step in waiting]
 
 
@@ -102,6 +104,4 @@ def _ended(view: StepView, at: datetime, state: StepState) -> StepView:
 
 
 def _with_message(view: StepView, message: str) -> StepView:
-    return StepView(
-        view.name, view.label, view.icon, view.state, view.started, view.ended, message
-    )
+    return StepView(view.name, view.label, view.icon, view.state, view.started, view.ended, message)
