@@ -1,0 +1,98 @@
+"""One PostgreSQL for all stepline processes of a user, there while any of them is."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from core.errors import EmbeddedServerError
+from core.lease import Lease, exclusively
+from core.store.embedded.account import Account, account_for, let_through
+from core.store.embedded.layout import Layout
+from core.store.embedded.probe import Answer, probe
+from core.store.embedded.sentences import refused
+
+_LOCK_SECONDS = 90.0
+"""More than a start after a crash may take: whoever waits here waits for that."""
+
+
+class EmbeddedServer:
+    """This process's hold on the PostgreSQL in `data_dir`.
+
+    Who holds it is a file lock that the kernel drops with the process, so a killed holder leaves
+    nothing to clean up: the server waits for the next one, and stops when that one leaves as the
+    last. All methods block (a few milliseconds while the server runs), may be called from any
+    thread, and raise `EmbeddedServerError`.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self._layout = Layout(data_dir.expanduser().resolve())
+        self._lease = Lease(self._layout.lease)
+
+    def start(self) -> str:
+        """Makes and starts the server if need be, holds it, and says how to connect (libpq)."""
+        with self._told():
+            self._layout.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with exclusively(self._layout.lock, timeout_seconds=_LOCK_SECONDS) as lock:
+                already = self._lease.held
+                self._lease.acquire_shared()
+                try:
+                    account = account_for(self._layout.cluster)
+                    self._bring_up(account, lock)
+                except BaseException:
+                    if not already:
+                        self._lease.release()
+                    raise
+                return self._layout.conninfo(account)
+
+    def ensure_running(self) -> None:
+        """Starts the server again if it died; needs a hold from `start`."""
+        if not self._lease.held:
+            raise EmbeddedServerError(
+                "The bundled PostgreSQL was given back by this process; start stepline again."
+            )
+        with self._told():
+            if probe(self._layout.socket(account_for(self._layout.cluster))) is not Answer.READY:
+                self.start()
+
+    def release(self) -> None:
+        """Gives the hold back, and stops the server if nobody else has one; safe to call twice."""
+        if not self._lease.held:
+            return
+        if not self._layout.data_dir.exists():
+            self._lease.release()  # a server whose directory was removed ends by itself
+            return
+        with self._told(), exclusively(self._layout.lock, timeout_seconds=_LOCK_SECONDS):
+            if self._lease.try_exclusive():
+                from core.store.embedded.postmaster import shut_down
+
+                try:
+                    shut_down(self._layout, account_for(self._layout.cluster))
+                finally:
+                    self._lease.release()
+
+    def _bring_up(self, account: Account, lock: Lease) -> None:
+        if probe(self._layout.socket(account)) is Answer.READY:
+            return
+        # Needed to start a server only: psutil, subprocess.
+        from core.store.embedded import binaries
+        from core.store.embedded.cluster import ensure_cluster
+        from core.store.embedded.postmaster import bring_up
+
+        binaries.open_to(account)
+        let_through(account, self._layout.cluster)
+        ensure_cluster(self._layout, account, lock)
+        bring_up(self._layout, account)
+
+    @contextmanager
+    def _told(self) -> Generator[None]:
+        """Puts what the system refuses into a sentence."""
+        layout = self._layout
+        try:
+            yield
+        except TimeoutError as error:
+            raise EmbeddedServerError(
+                f"Another stepline has been starting or stopping the database in "
+                f"{layout.data_dir} for {_LOCK_SECONDS:.0f} s; end it and try again."
+            ) from error
+        except OSError as error:
+            raise EmbeddedServerError(refused(layout, error)) from error
