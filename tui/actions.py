@@ -45,6 +45,7 @@ SCOPES: dict[str, str] = {
     "conversations": "Conversations",
     "form": "New task",
     "list": "Any list",
+    "dialog": "Questions",
     "start": "When the start failed",
     "app": "Everywhere",
 }
@@ -56,6 +57,7 @@ SCREENS: dict[str, tuple[str, ...]] = {
     "tasks": ("tasks", "list", "app"),
     "conversations": ("conversations", "list", "app"),
     "form": ("form", "app"),
+    "dialog": ("dialog",),
 }
 """Which scopes exist on which screen."""
 
@@ -68,6 +70,7 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
     ("tasks", "list", "app"),
     ("conversations", "list", "app"),
     ("form", "app"),
+    ("dialog",),
     ("start", "app"),
 )
 """The scopes that hear the same key press: within one of these a key means one thing."""
@@ -116,6 +119,8 @@ ACTIONS: tuple[Action, ...] = (
         dangerous=True,
     ),
     Action("task.new", "New task", "n", ("panel", "tasks")),
+    # Full screens
+    Action("screen.close", "Back", "q", ("inspector", "tasks", "conversations")),
     # Inspector
     Action("inspector.next", "Next task", "]", ("inspector",)),
     Action("inspector.previous", "Previous task", "[", ("inspector",)),
@@ -152,6 +157,9 @@ ACTIONS: tuple[Action, ...] = (
     # New task
     Action("form.submit", "Create the task", "ctrl+r", ("form",)),
     Action("form.json", "Form or JSON", "ctrl+f", ("form",)),
+    # Questions
+    Action("dialog.yes", "Yes", "y", ("dialog",)),
+    Action("dialog.no", "No", "n,escape", ("dialog",)),
     # Lists
     Action("list.down", "Down", "j,down", ("list",)),
     Action("list.up", "Up", "k,up", ("list",)),
@@ -183,14 +191,20 @@ def bindings(*scopes: str, priority: tuple[str, ...] = ()) -> list[Binding]:
 
     `priority` names actions whose keys are heard before the focused widget hears them.
     """
-    return [
-        Binding(
-            action.keys,
-            action.method,
-            action.label,
-            show=False,
-            id=action.id,
-            priority=action.id in priority,
-        )
-        for action in in_scope(*scopes)
-    ]
+    return [_binding(action, action.id in priority) for action in in_scope(*scopes)]
+
+
+def bindings_of(*ids: str) -> list[Binding]:
+    """Bindings for single actions: what a screen does itself instead of the app."""
+    return [_binding(BY_ID[action_id]) for action_id in ids]
+
+
+def _binding(action: Action, priority: bool = False) -> Binding:
+    return Binding(
+        action.keys,
+        action.method,
+        action.label,
+        show=False,
+        id=action.id,
+        priority=priority,
+    )
