@@ -2,7 +2,6 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
@@ -209,5 +208,5 @@ class TaskFilter(BaseModel):
     """Only tasks older than this one: the next page."""
 
 
-def _object(value: Any) -> JsonObject:
+def _object(value: JsonValue) -> JsonObject:
     return value if isinstance(value, dict) else {}

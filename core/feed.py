@@ -1,0 +1,321 @@
+"""The feed: a store's change stream as one ordered, gap-free stream of models.
+
+Delivery is a hint that makes things fast; reconciliation is what makes them right. Every hint,
+live or reconciled, takes the same road: known already? else fetch the row, drop it if it is older
+than what we have, tell the subscribers. A subscriber that is slow gets the newest state of each
+row, not a backlog.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from datetime import datetime
+
+from core.changes import (
+    Change,
+    ConversationChanged,
+    Deleted,
+    Hint,
+    LinkChanged,
+    LinkState,
+    MessageChanged,
+    Table,
+    TaskChanged,
+)
+from core.errors import SteplineError
+from core.models import Task, TaskEvent
+from core.store.base import Rows, Store, Wanted
+
+_FRAME = 0.02
+"""Seconds between two fetches: hints that arrive meanwhile are fetched together."""
+_BUSY, _QUIET, _DOWN = 3.0, 30.0, 2.0
+"""Seconds between reconciliations: while a task runs, while none does, while the link is down."""
+_KEEP = 5_000
+"""How many rows' revisions, and finished tasks, are remembered."""
+
+Key = tuple[Table, int]
+
+
+class Subscription:
+    """One reader of the feed. Holds the newest change per row until it is asked for."""
+
+    def __init__(self, feed: "Feed") -> None:
+        self._feed = feed
+        self._changes: dict[tuple[str, int], Change] = {}
+        self._ready = asyncio.Event()
+
+    async def batch(self) -> list[Change]:
+        """Waits until something changed; then all that changed since the last call."""
+        await self._ready.wait()
+        self._ready.clear()
+        changes, self._changes = self._changes, {}
+        return list(changes.values())
+
+    def put(self, change: Change) -> None:
+        """For the feed: a change to hand out."""
+        # Re-inserted at the end, so that the batch is in the order of the newest changes.
+        self._changes.pop(change.key, None)
+        self._changes[change.key] = change
+        self._ready.set()
+
+    def close(self) -> None:
+        """No more changes are kept for this reader."""
+        self._feed.unsubscribe(self)
+
+
+class Feed:
+    """See the module. `start` and `stop` belong to the session that owns it."""
+
+    def __init__(self, store: Store) -> None:
+        self.state = LinkChanged(LinkState.CONNECTING)
+        self._store = store
+        self._subscriptions: list[Subscription] = []
+        self._tasks: OrderedDict[int, TaskChanged] = OrderedDict()
+        self._open: set[int] = set()
+        self._revisions: OrderedDict[Key, int] = OrderedDict()
+        self._wanted: dict[Key, int] = {}
+        self._work = asyncio.Event()
+        self._catch_up = asyncio.Event()
+        self._cursor: datetime | None = None
+        self._loops: list[asyncio.Task[None]] = []
+        self._listening = False
+        self._live = asyncio.Event()
+
+    async def start(self) -> None:
+        """Begins to listen; returns at once, `state` tells when it is live."""
+        loops = (self._listen(), self._fetch_wanted(), self._reconcile_for_ever())
+        self._loops = [asyncio.create_task(loop) for loop in loops]
+
+    async def live(self) -> None:
+        """Waits until the stream was live and caught up for the first time."""
+        await self._live.wait()
+
+    async def stop(self) -> None:
+        """Ends all of it; safe to call twice."""
+        loops, self._loops = self._loops, []
+        for loop in loops:
+            loop.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
+
+    def subscribe(self) -> Subscription:
+        """A reader that gets every change from now on."""
+        subscription = Subscription(self)
+        self._subscriptions.append(subscription)
+        return subscription
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """See `Subscription.close`."""
+        with suppress(ValueError):
+            self._subscriptions.remove(subscription)
+
+    def view(self, task_id: int) -> TaskChanged | None:
+        """The newest known state of a task, with its events."""
+        return self._tasks.get(task_id)
+
+    async def load(self, task_ids: Iterable[int]) -> dict[int, TaskChanged]:
+        """Tasks with all their events, known or fetched; those that don't exist are left out."""
+        ids = set(task_ids)
+        missing = {task_id: 0 for task_id in ids if task_id not in self._tasks}
+        if missing:
+            self._ingest(await self._store.fetch(Wanted(tasks=missing)))
+        return {task_id: view for task_id in ids if (view := self._tasks.get(task_id))}
+
+    async def refresh(self, task_id: int) -> TaskChanged | None:
+        """A task fetched anew, with all its events; None if there is no such task."""
+        rows = await self._store.fetch(Wanted(tasks={task_id: self._newest_event(task_id)}))
+        if not rows.tasks:
+            return None
+        self._ingest(rows)
+        return self._tasks[task_id]
+
+    def note(self, *changes: Change) -> None:
+        """Shows at once what this client has written itself.
+
+        A task without events is only a hint: its events are fetched.
+        """
+        for change in changes:
+            match change:
+                case TaskChanged(task=task):
+                    self._take_task(task, change.events)
+                    self.hint_task(task.id)
+                case MessageChanged(message=message):
+                    self._take(Table.MESSAGES, message.id, message.revision, change)
+                case ConversationChanged(conversation=conversation):
+                    self._take(Table.CONVERSATIONS, conversation.id, conversation.revision, change)
+                case Deleted(table=table, id=row_id):
+                    self._forget(table, row_id)
+                case LinkChanged():
+                    self._set_state(change)
+
+    def hint(self, hint: Hint) -> None:
+        """A row may have changed; it is fetched unless we have that revision already."""
+        key = (hint.table, hint.id)
+        if 0 < hint.revision <= self._revisions.get(key, 0):
+            return
+        self._wanted[key] = max(hint.revision, self._wanted.get(key, 0))
+        self._work.set()
+
+    def hint_task(self, task_id: int) -> None:
+        """A task is to be fetched, whatever revision is known of it."""
+        self.hint(Hint(Table.TASKS, task_id, 0))
+
+    # The three loops
+
+    async def _listen(self) -> None:
+        async for item in self._store.hints():
+            if isinstance(item, Hint):
+                self.hint(item)
+                continue
+            self._listening = item.state is LinkState.LIVE
+            if not self._listening:
+                self._set_state(item)
+            # Live is said only once what was missed meanwhile has been asked for.
+            self._catch_up.set()
+
+    async def _fetch_wanted(self) -> None:
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            wanted, self._wanted = self._wanted, {}
+            try:
+                rows = await self._store.fetch(self._to_wanted(wanted))
+            except SteplineError as error:
+                # Nothing is forgotten: the same rows are asked for again.
+                self._wanted = wanted | self._wanted
+                self._set_state(LinkChanged(LinkState.RECONNECTING, str(error)))
+                await asyncio.sleep(_DOWN)
+                self._work.set()
+                continue
+            self._ingest(rows)
+            self._notice_deletions(wanted, rows)
+            await asyncio.sleep(_FRAME)
+
+    async def _reconcile_for_ever(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._pause()):
+                    await self._catch_up.wait()
+            joined = self._catch_up.is_set()
+            self._catch_up.clear()
+            try:
+                answer = await self._store.reconcile(self._cursor)
+                await self._store.task_expire()
+            except SteplineError as error:
+                self._set_state(LinkChanged(LinkState.OFFLINE, str(error)))
+                continue
+            self._cursor = answer.cursor
+            for hint in answer.hints:
+                self.hint(hint)
+            if joined:
+                for task_id in self._open:
+                    self.hint_task(task_id)
+            if self._listening:
+                self._set_state(LinkChanged(LinkState.LIVE))
+                self._live.set()
+            else:
+                self._set_state(LinkChanged(LinkState.POLLING))
+
+    def _pause(self) -> float:
+        if self.state.state is not LinkState.LIVE:
+            return _DOWN
+        return _BUSY if self._open else _QUIET
+
+    # Rows
+
+    def _to_wanted(self, wanted: dict[Key, int]) -> Wanted:
+        def ids(table: Table) -> list[int]:
+            return [row_id for kind, row_id in wanted if kind is table]
+
+        return Wanted(
+            tasks={task_id: self._newest_event(task_id) for task_id in ids(Table.TASKS)},
+            messages=frozenset(ids(Table.MESSAGES)),
+            conversations=frozenset(ids(Table.CONVERSATIONS)),
+        )
+
+    def _newest_event(self, task_id: int) -> int:
+        view = self._tasks.get(task_id)
+        return view.events[-1].id if view and view.events else 0
+
+    def _ingest(self, rows: Rows) -> None:
+        events: dict[int, list[TaskEvent]] = {}
+        for event in rows.events:
+            events.setdefault(event.task_id, []).append(event)
+        for task in rows.tasks:
+            self._take_task(task, events.get(task.id, ()))
+        for message in rows.messages:
+            self._take(Table.MESSAGES, message.id, message.revision, MessageChanged(message))
+        for conversation in rows.conversations:
+            self._take(
+                Table.CONVERSATIONS,
+                conversation.id,
+                conversation.revision,
+                ConversationChanged(conversation),
+            )
+
+    def _take_task(self, task: Task, events: Sequence[TaskEvent]) -> None:
+        """A task as fetched with its newer events; either of them may be news."""
+        known = self._tasks.get(task.id)
+        newest = self._newest_event(task.id)
+        fresh = [event for event in events if event.id > newest]
+        newer = known is None or task.revision > known.task.revision
+        if not newer and not fresh:
+            return
+        view = TaskChanged(
+            task if known is None or newer else known.task,
+            [*known.events, *fresh] if known else fresh,
+        )
+        self._tasks[task.id] = view
+        self._tasks.move_to_end(task.id)
+        self._remember((Table.TASKS, task.id), view.task.revision)
+        if view.task.status.final:
+            self._open.discard(task.id)
+        else:
+            self._open.add(task.id)
+        self._publish(view)
+        self._trim_tasks()
+
+    def _trim_tasks(self) -> None:
+        """Forgets the finished tasks heard of longest ago; open ones stay."""
+        excess = len(self._tasks) - len(self._open) - _KEEP
+        if excess < _KEEP // 10:
+            return
+        for task_id in [key for key in self._tasks if key not in self._open][:excess]:
+            del self._tasks[task_id]
+            # Without its events the row counts as unknown again.
+            self._revisions.pop((Table.TASKS, task_id), None)
+
+    def _take(self, table: Table, row_id: int, revision: int, change: Change) -> None:
+        if revision > self._revisions.get((table, row_id), 0):
+            self._remember((table, row_id), revision)
+            self._publish(change)
+
+    def _remember(self, key: Key, revision: int) -> None:
+        self._revisions[key] = revision
+        self._revisions.move_to_end(key)
+        while len(self._revisions) > 2 * _KEEP:
+            self._revisions.popitem(last=False)
+
+    def _notice_deletions(self, wanted: dict[Key, int], rows: Rows) -> None:
+        found: set[Key] = {(Table.TASKS, task.id) for task in rows.tasks}
+        found |= {(Table.MESSAGES, message.id) for message in rows.messages}
+        found |= {(Table.CONVERSATIONS, row.id) for row in rows.conversations}
+        for table, row_id in wanted.keys() - found:
+            self._forget(table, row_id)
+
+    def _forget(self, table: Table, row_id: int) -> None:
+        self._revisions.pop((table, row_id), None)
+        if table is Table.TASKS:
+            self._tasks.pop(row_id, None)
+            self._open.discard(row_id)
+        self._publish(Deleted(table, row_id))
+
+    def _set_state(self, state: LinkChanged) -> None:
+        if state != self.state:
+            self._publish(state)
+
+    def _publish(self, change: Change) -> None:
+        if isinstance(change, LinkChanged):
+            self.state = change
+        for subscription in self._subscriptions:
+            subscription.put(change)

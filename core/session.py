@@ -1,0 +1,120 @@
+"""Everything one process needs to work with tasks and conversations, behind one door."""
+
+import asyncio
+import os
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from getpass import getuser
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from core.chat import ChatService
+from core.errors import ConfigError, SchemaError, StoreUnreachableError
+from core.feed import Feed
+from core.settings import Settings
+from core.store.base import Store
+from core.tasks import TaskService
+from core.workflows import Registry, load_workflows
+
+_LOCAL_USER = "local user"
+"""The one user of an embedded database; the same whatever the system calls them."""
+
+
+class Session:
+    """Settings, workflows, store, feed and services. Made by `Session.open`, ended by `close`."""
+
+    def __init__(
+        self, settings: Settings, workflows: Registry, store: Store, resources: AsyncExitStack
+    ) -> None:
+        self.settings = settings
+        self.workflows = workflows
+        self.store = store
+        self.feed = Feed(store)
+        self.tasks = TaskService(store, self.feed, workflows)
+        self.chat = ChatService(store, self.feed, workflows)
+        self._resources = resources
+
+    @classmethod
+    async def open(cls, settings: Settings, *, live: bool = True, worker: bool = True) -> "Session":
+        """Starts or reaches the database, brings an embedded one's schema up to date, connects.
+
+        `live` starts the feed. `worker` sees to it that, with the embedded database, a local
+        worker process runs for as long as it is needed. Raises SteplineError; then nothing is
+        left open that this call opened.
+        """
+        workflows = load_workflows(settings.workflows_file, os.environ)
+        async with AsyncExitStack() as stack:
+            store = await _open_store(settings, stack)
+            if worker and settings.store == "embedded":
+                from core.engine.local.supervisor import WorkerSupervisor
+
+                supervisor = WorkerSupervisor(settings)
+                await supervisor.start()
+                stack.push_async_callback(supervisor.stop)
+            session = cls(settings, workflows, store, stack.pop_all())
+        if live:
+            await session.feed.start()
+        return session
+
+    async def close(self) -> None:
+        """Gives everything back; running tasks go on in their worker. Safe to call twice."""
+        await self.feed.stop()
+        await self._resources.aclose()
+
+    def now(self) -> datetime:
+        """The time by the database's clock."""
+        return datetime.now(UTC) + timedelta(seconds=self.store.clock_offset)
+
+
+def user_of(settings: Settings) -> tuple[UUID, str]:
+    """Whom a session acts as, and the address it is entered under in `auth.users`."""
+    if settings.user is None and settings.store == "embedded":
+        name = _LOCAL_USER
+    else:
+        name = settings.user or getuser()
+    try:
+        return UUID(name), f"{name}@localhost"
+    except ValueError:
+        email = name if "@" in name else f"{name.replace(' ', '.')}@localhost"
+        return uuid5(NAMESPACE_URL, f"stepline:user:{name}"), email
+
+
+async def _open_store(settings: Settings, stack: AsyncExitStack) -> Store:
+    # Their drivers take longer to import than the first paint may wait.
+    from core.store.postgres import PostgresStore
+
+    user_id, email = user_of(settings)
+    if settings.store == "embedded":
+        from core.store.embedded import EmbeddedServer
+
+        server = EmbeddedServer(settings.data_dir)
+        conninfo = await asyncio.to_thread(server.start)
+        stack.push_async_callback(asyncio.to_thread, server.release)
+        await asyncio.to_thread(_migrate, conninfo)
+
+        async def revive() -> None:
+            await asyncio.to_thread(server.ensure_running)
+
+        store = PostgresStore(conninfo, user_id=user_id, email=email, revive=revive)
+    elif settings.database_url is None:
+        raise ConfigError("There is no database URL: set STEPLINE_DB_URL or database_url.")
+    else:
+        url = settings.database_url.get_secret_value()
+        store = PostgresStore(url, user_id=user_id, email=email)
+    await store.open()
+    stack.push_async_callback(store.close)
+    return store
+
+
+def _migrate(conninfo: str) -> None:
+    import psycopg
+
+    from schema.runner import MigrationError, migrate
+
+    try:
+        migrate(conninfo)
+    except MigrationError as error:
+        raise SchemaError(str(error)) from error
+    except psycopg.OperationalError as error:
+        raise StoreUnreachableError(
+            "The bundled database does not answer; try again, or run `stepline doctor`."
+        ) from error

@@ -1,0 +1,216 @@
+"""Connections of one user to a PostgreSQL database: a pool, one for listening, and their errors.
+
+They act as the role `authenticated` with the user's claims set, so row security holds here as it
+does on Supabase.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from core.errors import (
+    IllegalTransitionError,
+    InputError,
+    NotFoundError,
+    SchemaError,
+    SteplineError,
+    StoreUnreachableError,
+)
+from core.text import clean_line
+from schema.runner import latest_version
+
+Connection = psycopg.AsyncConnection[dict[str, Any]]
+Revive = Callable[[], Awaitable[None]]
+"""Brings an embedded server back; returns when there is a point in connecting again."""
+
+LOST = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, OSError, TimeoutError)
+"""What a database that went away raises."""
+ANSWER = 10.0
+"""Seconds a query may take before the database counts as unreachable."""
+
+_ERRORS: dict[str, type[SteplineError]] = {
+    "SL001": IllegalTransitionError,
+    "SL003": NotFoundError,
+    "SL004": InputError,
+}
+
+Result = TypeVar("Result")
+
+
+class Connections:
+    """The database as one user. Every method raises `SteplineError`s only."""
+
+    def __init__(
+        self, conninfo: str, *, user_id: UUID, email: str, revive: Revive | None = None
+    ) -> None:
+        self._conninfo = conninfo
+        self._user_id = user_id
+        self._email = email
+        self._revive = revive
+        self._pool: AsyncConnectionPool[Connection] | None = None
+
+    async def open(self) -> float:
+        """Connects; returns what to add, in seconds, to this machine's clock to get theirs."""
+        with translated_errors():
+            async with await self._connect() as connection:
+                with suppress(psycopg.errors.InsufficientPrivilege):
+                    # Where sign-up is not ours, the user is there already.
+                    await connection.execute(
+                        "INSERT INTO auth.users (id, email) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+                        (self._user_id, self._email),
+                    )
+                await self._act_as_user(connection)
+                await _check_schema(connection)
+                offset = await _clock_offset(connection)
+            self._pool = AsyncConnectionPool(
+                self._conninfo,
+                connection_class=Connection,
+                kwargs={"autocommit": True, "row_factory": dict_row, "connect_timeout": 10},
+                configure=self._act_as_user,
+                min_size=1,
+                max_size=4,
+                timeout=ANSWER,
+                open=False,
+            )
+            await self._pool.open()
+        return offset
+
+    async def close(self) -> None:
+        """Closes the pool; safe to call twice."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await pool.close(timeout=2)
+
+    async def run(
+        self, use: Callable[[Connection], Awaitable[Result]], *, repeat: bool = True
+    ) -> Result:
+        """What `use` returns for a connection of the pool; tried again when that one was dead.
+
+        With `repeat` False it is tried again only if it cannot have reached the database.
+        """
+        with translated_errors():
+            try:
+                return await self._once(use, prove=not repeat)
+            except LOST as error:
+                await self.bring_back()
+                if self._pool is not None:
+                    await self._pool.check()
+                if not repeat and not isinstance(error, _NotSentError):
+                    raise
+            return await self._once(use, prove=not repeat)
+
+    @asynccontextmanager
+    async def listener(self, channel: str) -> AsyncGenerator[Connection]:
+        """A connection of its own that listens on `channel`. Raises what psycopg raises."""
+        async with await self._connect() as connection:
+            await self._act_as_user(connection)
+            await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+            yield connection
+
+    async def bring_back(self) -> None:
+        """Revives the server, if that is ours to do."""
+        if self._revive is not None:
+            # What cannot be repaired shows as unreachable when connecting fails again.
+            with suppress(SteplineError):
+                await self._revive()
+
+    async def _once(self, use: Callable[[Connection], Awaitable[Result]], *, prove: bool) -> Result:
+        pool = self._pool
+        if pool is None:
+            raise StoreUnreachableError("The database connection is closed; start stepline again.")
+        async with pool.connection() as connection, asyncio.timeout(ANSWER):
+            if prove:
+                try:
+                    await connection.execute("SELECT 1")
+                except LOST as error:
+                    raise _NotSentError(str(error)) from error
+            return await use(connection)
+
+    async def _connect(self) -> Connection:
+        return await Connection.connect(
+            self._conninfo, autocommit=True, row_factory=dict_row, connect_timeout=10
+        )
+
+    async def _act_as_user(self, connection: Connection) -> None:
+        claims = json.dumps({"sub": str(self._user_id), "role": "authenticated"})
+        await connection.execute(
+            "SELECT set_config('role', 'authenticated', false),"
+            " set_config('request.jwt.claims', %s, false)",
+            (claims,),
+        )
+
+
+class _NotSentError(psycopg.OperationalError):
+    """The connection was dead before the statement was sent."""
+
+
+class translated_errors:
+    """A context that turns the database's errors into sentences with the next step."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, psycopg.Error) and error.sqlstate in _ERRORS:
+            text = clean_line(error.diag.message_primary or str(error))
+            raise _ERRORS[error.sqlstate](f"{text[:1].upper()}{text[1:]}.") from error
+        if isinstance(error, LOST):
+            raise StoreUnreachableError(
+                f"The database does not answer ({reason(error)}). Nothing is lost; try again, "
+                "or run `stepline doctor`."
+            ) from error
+        if isinstance(error, psycopg.Error):
+            raise SteplineError(
+                f"The database refused: {reason(error)}. Run `stepline doctor`."
+            ) from error
+
+
+def reason(error: BaseException) -> str:
+    """The first line of what the database said, never its connection string."""
+    if isinstance(error, psycopg.Error) and error.diag.message_primary:
+        return clean_line(error.diag.message_primary)
+    if isinstance(error, TimeoutError):
+        return f"no answer within {ANSWER:.0f} seconds"
+    return clean_line(str(error).strip().split("\n")[0]) or type(error).__name__
+
+
+async def _check_schema(connection: Connection) -> None:
+    have = 0
+    with suppress(
+        psycopg.errors.UndefinedFunction,
+        psycopg.errors.UndefinedTable,
+        psycopg.errors.InsufficientPrivilege,
+    ):
+        cursor = await connection.execute("SELECT public.stepline_schema_version() AS version")
+        row = await cursor.fetchone()
+        have = int(row["version"]) if row else 0
+    need = latest_version()
+    if have < need:
+        raise SchemaError(
+            f"The database's schema is at version {have}, and this program needs {need}: "
+            "run `stepline migrate`."
+        )
+    if have > need:
+        raise SchemaError(
+            f"The database's schema is at version {have}, newer than this program knows "
+            f"({need}): update stepline."
+        )
+
+
+async def _clock_offset(connection: Connection) -> float:
+    before = datetime.now(UTC)
+    cursor = await connection.execute("SELECT clock_timestamp() AS now")
+    row = await cursor.fetchone()
+    after = datetime.now(UTC)
+    if row is None:
+        return 0.0
+    return (row["now"] - (before + (after - before) / 2)).total_seconds()

@@ -1,0 +1,92 @@
+"""The use cases of tasks: create, retry, cancel, look up, watch."""
+
+from collections.abc import AsyncGenerator, Sequence
+
+from core.changes import Change, Deleted, Table, TaskChanged
+from core.errors import NotFoundError
+from core.feed import Feed
+from core.models import JsonObject, Task, TaskFilter
+from core.store.base import Store
+from core.timeline import StepView, timeline
+from core.workflows import Registry
+
+
+class TaskService:
+    """What can be done with tasks of any type. Errors are those of the store and the registry."""
+
+    def __init__(self, store: Store, feed: Feed, workflows: Registry) -> None:
+        self._store = store
+        self._feed = feed
+        self._workflows = workflows
+
+    async def create(self, task_type: str, input_data: JsonObject) -> Task:
+        """A new pending task.
+
+        Raises UnknownTaskTypeError, WorkflowNotConfiguredError or InputError before anything is
+        written.
+        """
+        workflow = self._workflows.runnable(task_type)
+        self._workflows.validate(workflow, input_data)
+        task = await self._store.task_create(
+            task_type, input_data, workflow.timeout_seconds, workflow.workflow_id
+        )
+        return self._noted(task)
+
+    async def retry(self, task_id: int) -> Task:
+        """A new attempt with the same input; the old task stays as it ended."""
+        old = (await self.get(task_id)).task
+        self._workflows.runnable(old.task_type)
+        task = await self._store.task_retry(task_id)
+        self._feed.hint_task(task_id)
+        return self._noted(task)
+
+    async def cancel(self, task_id: int) -> Task:
+        """Cancels a task that is pending or processing; its engine stops soon after."""
+        return self._noted(await self._store.task_cancel(task_id))
+
+    async def get(self, task_id: int) -> TaskChanged:
+        """A task as it is now, with its events; raises NotFoundError."""
+        view = await self._feed.refresh(task_id)
+        if view is None:
+            raise NotFoundError(
+                f"There is no task {task_id}: `stepline tasks list` shows those there are."
+            )
+        return view
+
+    async def list(self, wanted: TaskFilter) -> Sequence[Task]:
+        """Matching tasks, newest first."""
+        return await self._store.tasks(wanted)
+
+    async def running(self) -> Sequence[Task]:
+        """All pending and processing tasks, newest first."""
+        return await self._store.running_tasks()
+
+    async def watch(self, task_id: int | None = None) -> AsyncGenerator[Change]:
+        """Every change of one task, beginning with its state now, until it is final or deleted;
+        with None, every change of any of the user's rows, for ever."""
+        subscription = self._feed.subscribe()
+        try:
+            if task_id is not None:
+                yield (view := await self.get(task_id))
+                if view.task.status.final:
+                    return
+            while True:
+                for change in await subscription.batch():
+                    if task_id is None:
+                        yield change
+                    elif change.key == (Table.TASKS, task_id):
+                        yield change
+                        if isinstance(change, Deleted):
+                            return
+                        if isinstance(change, TaskChanged) and change.task.status.final:
+                            return
+        finally:
+            subscription.close()
+
+    def steps(self, view: TaskChanged) -> Sequence[StepView]:
+        """The task's steps so far and to come."""
+        return timeline(view.task, view.events, self._workflows.find(view.task.task_type))
+
+    def _noted(self, task: Task) -> Task:
+        self._feed.note(TaskChanged(task, ()))
+        return task
