@@ -73,7 +73,7 @@ class Document:
 
     def error(self, key: Key, reason: str) -> ConfigError:
         """The error "`key` `reason`", with file and line."""
-        return ConfigError(f"{self.place(key)}: {dotted(key)} {reason}.".replace("?.", "?"))
+        return ConfigError(sentence(f"{self.place(key)}: {dotted(key)} {reason}"))
 
     def place(self, key: Key) -> str:
         """File and line of `key`, as shown to people."""
@@ -96,10 +96,17 @@ class Document:
         return line_numbers(self.text)
 
 
-def read_toml(path: Path) -> Document:
-    """The file at `path`; raises `ConfigError` if it cannot be read or is not TOML."""
+def read_toml(path: Path, *, missing_ok: bool = False) -> Document:
+    """The file at `path`; raises `ConfigError` if it cannot be read or is not TOML.
+
+    With `missing_ok`, a file that does not exist is an empty one.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        if missing_ok:
+            return Document(path, "", {})
+        raise ConfigError(f"{path} does not exist.") from None
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
@@ -123,6 +130,11 @@ def first_mistake(error: ValidationError) -> tuple[Key, str]:
     return key, _reason(details)
 
 
+def sentence(text: str) -> str:
+    """`text` with its full stop, unless it ends in a question."""
+    return text if text.endswith("?") else f"{text}."
+
+
 def dotted(key: Key) -> str:
     """`types.chat.steps[2].label`"""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key)
@@ -137,6 +149,8 @@ def _reason(details: ErrorDetails) -> str:
         return f"should be {expected}{hint}"
     if details["type"] in ("unknown_key", "bad_value"):
         return details["msg"]
+    if details["type"] in ("string_too_short", "too_short") and context["min_length"] == 1:
+        return "should not be empty"
     plain = details["msg"].replace("Input should", "should").replace("Value should", "should")
     return _REASONS.get(details["type"], plain)
 

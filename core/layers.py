@@ -1,0 +1,211 @@
+"""What may be set, and the three places that set it: file, environment and command line."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    TypeAdapter,
+    ValidationError,
+)
+
+from core.errors import ConfigError
+from core.locate import Key
+from core.tomlfile import Document, Table, bad_value, dotted, first_mistake, sentence
+
+_ENVIRONMENT: dict[Key, str] = {
+    ("data_dir",): "STEPLINE_DATA_DIR",
+    ("workflows_file",): "STEPLINE_WORKFLOWS",
+    ("database_url",): "STEPLINE_DB_URL",
+    ("user",): "STEPLINE_USER",
+    ("llm", "base_url"): "STEPLINE_LLM_BASE_URL",
+    ("llm", "model"): "STEPLINE_LLM_MODEL",
+    ("llm", "api_key"): "STEPLINE_LLM_API_KEY",
+    ("llm", "temperature"): "STEPLINE_LLM_TEMPERATURE",
+    ("llm", "max_tokens"): "STEPLINE_LLM_MAX_TOKENS",
+    ("animation",): "STEPLINE_ANIMATION",
+    ("theme",): "STEPLINE_THEME",
+    ("ascii",): "STEPLINE_ASCII",
+    ("mouse",): "STEPLINE_MOUSE",
+}
+# Variables are text; these are what else they are read as.
+_KINDS: dict[Key, TypeAdapter[bool] | TypeAdapter[float] | TypeAdapter[int]] = {
+    ("llm", "temperature"): TypeAdapter(float),
+    ("llm", "max_tokens"): TypeAdapter(int),
+    ("ascii",): TypeAdapter(bool),
+    ("mouse",): TypeAdapter(bool),
+}
+_PATHS: tuple[Key, ...] = (("data_dir",), ("workflows_file",))
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What one place sets, and where exactly it does so, in words for people."""
+
+    values: dict[Key, Any]
+    source: Callable[[Key], str]
+    from_file: bool = False
+
+
+def file_layers(declared: "FileValues", document: Document, profile: str) -> Iterator[Layer]:
+    """What the file's top level sets, then what the profile sets on top of that."""
+    yield _file_layer(declared, document, ())
+    if profile in declared.profiles:
+        yield _file_layer(declared.profiles[profile], document, ("profiles", profile))
+
+
+def environment_layer(env: Mapping[str, str]) -> Layer:
+    """What the `STEPLINE_*` variables set. One that is empty is as good as not set."""
+    given = {key: _typed(key, env[name]) for key, name in _ENVIRONMENT.items() if env.get(name)}
+    try:
+        values = _given(Values.model_validate(_nested(given)))
+    except ValidationError as error:
+        key, reason = first_mistake(error)
+        raise ConfigError(sentence(f"{_ENVIRONMENT[key[:2]]} {reason}")) from None
+    return Layer(_below(Path.cwd(), values), _ENVIRONMENT.__getitem__)
+
+
+def command_line_layer(options: Mapping[str, object]) -> Layer:
+    """What the command line sets; `options` has dotted keys. None: not given."""
+    given = {
+        tuple(key.split(".", 1)): str(value) if isinstance(value, Path) else value
+        for key, value in options.items()
+        if value is not None
+    }
+    try:
+        values = _given(Values.model_validate(_nested(given)))
+    except ValidationError as error:
+        key, reason = first_mistake(error)
+        raise ConfigError(sentence(f"{dotted(key)} on the command line {reason}")) from None
+    return Layer(_below(Path.cwd(), values), lambda _: "command line")
+
+
+def _typed(key: Key, text: str) -> object:
+    try:
+        return _KINDS[key].validate_python(text) if key in _KINDS else text
+    except ValidationError:
+        return text  # and `Values` says what it should have been
+
+
+def _file_layer(declared: "Values", document: Document, table: Key) -> Layer:
+    return Layer(
+        _below(document.path.parent, _given(declared)),
+        lambda key: document.place((*table, *key)),
+        from_file=True,
+    )
+
+
+def _given(values: BaseModel) -> dict[Key, Any]:
+    """The values that were given, each by its key."""
+    given: dict[Key, Any] = {}
+    for name in values.model_fields_set & {*Values.model_fields, *LlmValues.model_fields}:
+        value: object = getattr(values, name)
+        if isinstance(value, BaseModel):
+            given |= {(name, *key): each for key, each in _given(value).items()}
+        elif isinstance(value, dict):
+            table = cast("dict[str, object]", value)
+            given |= {(name, key): each for key, each in table.items()}
+        else:
+            given[(name,)] = value
+    return given
+
+
+def _nested(given: Mapping[Any, object]) -> dict[str, Any]:
+    """The tables that `given`, with keys of one or two parts, would be in a file."""
+    tables: dict[str, Any] = {}
+    for (first, *rest), value in given.items():
+        if rest:
+            tables.setdefault(first, {})[rest[0]] = value
+        else:
+            tables[first] = value
+    return tables
+
+
+def _below(directory: Path, values: dict[Key, Any]) -> dict[Key, Any]:
+    """`values` with paths made absolute, as seen from `directory`."""
+    paths = {key: directory / values[key] for key in _PATHS if key in values}
+    return {**values, **paths}
+
+
+def _web_address(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise bad_value("should begin with http:// or https://")
+    return url.rstrip("/")
+
+
+def _database_address(url: SecretStr) -> SecretStr:
+    text = url.get_secret_value()
+    if not text.startswith(("postgresql://", "postgres://")) and "=" not in text:
+        raise bad_value("should begin with postgresql://")
+    return url
+
+
+def _expanded(path: str) -> str:
+    try:
+        return str(Path(path).expanduser())
+    except RuntimeError:
+        raise bad_value("names the home of a user who is not known here") from None
+
+
+def _action_ids(value: object) -> object:
+    """`task.retry = "r"` is a table in a table to TOML; here it is the key of an action."""
+    if not isinstance(value, dict):
+        return value
+    flat: dict[str, object] = {}
+    for name, inner in cast("dict[str, object]", value).items():
+        below = _action_ids(inner)
+        if isinstance(below, dict):
+            table = cast("dict[str, object]", below)
+            flat |= {f"{name}.{key}": each for key, each in table.items()}
+        else:
+            flat[name] = below
+    return flat
+
+
+_Text = Annotated[StrictStr, Field(min_length=1)]
+_PathText = Annotated[_Text, AfterValidator(_expanded)]
+_Secret = Annotated[SecretStr, Field(min_length=1)]
+
+
+class LlmValues(Table):
+    """The `[llm]` table; what each key means is told in `core.settings.LlmSettings`."""
+
+    base_url: Annotated[_Text, AfterValidator(_web_address)] | None = None
+    model: _Text | None = None
+    api_key: _Secret | None = None
+    temperature: Annotated[StrictFloat, Field(ge=0, le=2)] | None = None
+    max_tokens: Annotated[StrictInt, Field(ge=1)] | None = None
+
+
+class Values(Table):
+    """What each of the three places can set; the meanings are told in `core.settings.Settings`."""
+
+    store: Literal["embedded", "postgres"] | None = None
+    engine: Literal["local"] | None = None
+    database_url: Annotated[_Secret, AfterValidator(_database_address)] | None = None
+    data_dir: _PathText | None = None
+    workflows_file: _PathText | None = None
+    user: _Text | None = None
+    animation: Literal["full", "reduced", "none"] | None = None
+    mouse: StrictBool | None = None
+    theme: _Text | None = None
+    ascii: StrictBool | None = None
+    llm: LlmValues = LlmValues()
+    keys: Annotated[dict[str, _Text], BeforeValidator(_action_ids)] = Field(default_factory=dict)
+
+
+class FileValues(Values):
+    """A whole settings file."""
+
+    profile: _Text | None = None
+    profiles: dict[str, Values] = Field(default_factory=dict)

@@ -1,0 +1,288 @@
+"""Settings: file < environment < command line, and where each value came from."""
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, cast
+
+import platformdirs
+from platformdirs.unix import Unix
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from core.errors import ConfigError
+from core.layers import FileValues, Layer, command_line_layer, environment_layer, file_layers
+from core.locate import Key
+from core.suggest import did_you_mean
+from core.tomlfile import Document, dotted, read_toml
+
+OPENROUTER = "https://openrouter.ai/api/v1"
+EMBEDDED = "embedded"
+"""The profile that needs nothing but this program; it is there without being declared."""
+
+_APP = "stepline"
+_MASK = "********"
+_URL: Key = ("llm", "base_url")
+_API_KEY: Key = ("llm", "api_key")
+
+
+class LlmSettings(BaseModel):
+    """Which model answers in a chat, where the local worker is what calls it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    base_url: str = OPENROUTER
+    """Where the OpenAI-compatible API is, without `/chat/completions` and without a last slash."""
+    model: str = "openai/gpt-4o"
+    """The model's name, as that API knows it."""
+    api_key: SecretStr | None = None
+    """Sent as a bearer token, and never to another base URL than the one it was given for."""
+    temperature: float = 0.7
+    """0 to 2; higher is more varied."""
+    max_tokens: int = 2000
+    """The longest answer, in tokens."""
+
+    @property
+    def demo(self) -> bool:
+        """Whether the built-in demo model answers: no key, and the API is one that needs it."""
+        return self.api_key is None and self.base_url == OPENROUTER
+
+
+class Settings(BaseModel):
+    """Everything that can be set, after file, environment and command line were put together."""
+
+    model_config = ConfigDict(frozen=True)
+
+    profile: str = EMBEDDED
+    """The profile in use: a `[profiles.NAME]` table of the file, or `embedded`."""
+    store: Literal["embedded", "postgres"] = "embedded"
+    """Where the data is: in the bundled PostgreSQL, or in the one at `database_url`.
+
+    Where it is not set, a database URL makes it `postgres`."""
+    engine: Literal["local"] = "local"
+    """What runs the tasks."""
+    database_url: SecretStr | None = None
+    """URL or conninfo of the PostgreSQL that the store `postgres` uses; never None with it."""
+    data_dir: Path
+    """Where the bundled PostgreSQL keeps its data."""
+    state_dir: Path
+    """Where the logs are; inside `data_dir` where that was chosen."""
+    config_file: Path
+    """The settings file; it need not exist."""
+    workflows_file: Path
+    """The registry of automations."""
+    user: str | None = None
+    """Whom to act as in the database; None: the store's own default."""
+    llm: LlmSettings = LlmSettings()
+    """Which model answers."""
+    animation: Literal["full", "reduced", "none"] = "full"
+    """How much moves on the screen."""
+    mouse: bool = True
+    """Whether the app takes the mouse (the terminal's own selection then needs shift)."""
+    theme: str = "textual-dark"
+    """The screen's colours, by name."""
+    ascii: bool | None = None
+    """Whether only ASCII symbols are drawn; None: whatever the terminal's locale can show."""
+    keys: dict[str, str] = Field(default_factory=dict)
+    """Action id -> key, where it is not the default one."""
+    sources: dict[str, str] = Field(default_factory=dict, repr=False)
+    """Dotted key -> where it was set; ask `source`."""
+    warnings: tuple[str, ...] = ()
+    """Sentences about settings that work but should be changed."""
+
+    def source(self, key: str) -> str:
+        """Where `key` (`llm.model`, `keys.ACTION`) was set, in words for people and for errors.
+
+        File and line, the name of a variable, `command line`, or `default`.
+        """
+        return self.sources.get(key, "default")
+
+
+class Shown(NamedTuple):
+    """A line of `stepline config show`."""
+
+    key: str
+    value: str
+    """As people may see it: secrets are masked."""
+    source: str
+    """See `Settings.source`."""
+
+
+def load_settings(
+    *,
+    profile: str | None = None,
+    data_dir: Path | None = None,
+    overrides: Mapping[str, object] | None = None,
+    env: Mapping[str, str] = os.environ,
+) -> Settings:
+    """The settings from file, environment (`env`) and command line (the other arguments).
+
+    `overrides` maps dotted keys to values as a settings file would have them; None: not given.
+    Raises `ConfigError`, naming file and line, variable or option, and the nearest valid name.
+    """
+    document = _read(env)
+    declared = document.parse(FileValues)
+    name, profile_source = _profile(declared, document, profile, env)
+    layers = [
+        *file_layers(declared, document, name),
+        environment_layer(env),
+        command_line_layer({"data_dir": data_dir, **(overrides or {})}),
+    ]
+    values: dict[Key, Any] = {}
+    sources = {"profile": profile_source}
+    for layer in layers:
+        values |= layer.values
+        sources |= {dotted(key): layer.source(key) for key in layer.values}
+    _choose_api_key(layers, env, values, sources)
+    settings = _settings(name, document.path, values, sources)
+    if settings.store == "postgres" and settings.database_url is None:
+        raise ConfigError(
+            f'store is "postgres" ({settings.source("store")}) but there is no database URL; '
+            "put database_url beside it, or set STEPLINE_DB_URL."
+        )
+    return settings.model_copy(update={"warnings": tuple(_warnings(settings, declared))})
+
+
+def describe(settings: Settings) -> list[Shown]:
+    """Every setting, what it is, and where that came from."""
+    flat: dict[str, object] = {}
+    for name in Settings.model_fields:
+        value: object = getattr(settings, name)
+        if isinstance(value, LlmSettings):
+            flat |= {f"{name}.{key}": each for key, each in value}
+        elif name == "keys":
+            flat |= {f"{name}.{key}": each for key, each in settings.keys.items()}
+        elif name not in ("sources", "warnings"):
+            flat[name] = value
+    return [Shown(key, _shown(value), settings.source(key)) for key, value in flat.items()]
+
+
+def template() -> str:
+    """A settings file in which everything is explained and commented out."""
+    return Path(__file__).with_name("config.template.toml").read_text(encoding="utf-8")
+
+
+def default_config_file() -> Path:
+    """`~/.config/stepline/config.toml`, on a Mac too, or below `$XDG_CONFIG_HOME`."""
+    return Unix(_APP).user_config_path / "config.toml"
+
+
+def default_workflows_file() -> Path:
+    """The `workflows.toml` that came with the program."""
+    # A wheel has it beside this module, a checkout (also one installed as editable) on top.
+    packaged = Path(__file__).with_name("workflows.toml")
+    return packaged if packaged.exists() else Path(__file__).parents[1] / "workflows.toml"
+
+
+def _read(env: Mapping[str, str]) -> Document:
+    chosen = env.get("STEPLINE_CONFIG")
+    if not chosen:
+        return read_toml(default_config_file(), missing_ok=True)
+    path = Path(chosen).expanduser().absolute()
+    if not path.exists():
+        raise ConfigError(
+            f"STEPLINE_CONFIG names {path}, which does not exist; "
+            "`stepline config init` writes one to start from."
+        )
+    return read_toml(path)
+
+
+def _profile(
+    declared: FileValues, document: Document, option: str | None, env: Mapping[str, str]
+) -> tuple[str, str]:
+    """The profile's name, and where it was chosen."""
+    if option:
+        name, source = option, "command line"
+    elif env.get("STEPLINE_PROFILE"):
+        name, source = env["STEPLINE_PROFILE"], "STEPLINE_PROFILE"
+    elif declared.profile:
+        name, source = declared.profile, document.place(("profile",))
+    else:
+        return EMBEDDED, "default"
+    known = [*dict.fromkeys([EMBEDDED, *declared.profiles])]
+    if name not in known:
+        hint = did_you_mean(name, known) or f"; add [profiles.{name}] to {document.path}."
+        raise ConfigError(
+            f'There is no profile "{name}" ({source}){hint} Known: {", ".join(known)}.'
+        )
+    return name, source
+
+
+def _choose_api_key(
+    layers: list[Layer],
+    env: Mapping[str, str],
+    values: dict[Key, Any],
+    sources: dict[str, str],
+) -> None:
+    """Sees to it that a key only ever goes to the base URL it was given for.
+
+    A key in the file belongs to the base URL in force where it stands; one in `OPENROUTER_API_KEY`
+    to OpenRouter; one in `STEPLINE_LLM_API_KEY` to whatever is used now.
+    """
+    url, key_url, in_file = OPENROUTER, None, False
+    for layer in layers:
+        url = layer.values.get(_URL, url)
+        if _API_KEY in layer.values:
+            key_url, in_file = url, layer.from_file
+    general = env.get("OPENROUTER_API_KEY")
+    if url == OPENROUTER and general and (key_url is None or in_file):
+        values[_API_KEY] = SecretStr(general)
+        sources[dotted(_API_KEY)] = "OPENROUTER_API_KEY"
+    elif in_file and key_url != url:
+        del values[_API_KEY]
+        sources[dotted(_API_KEY)] += f" is not used: it was given for {key_url}"
+
+
+def _settings(
+    profile: str, config_file: Path, values: Mapping[Key, Any], sources: dict[str, str]
+) -> Settings:
+    own_workflows = config_file.with_name("workflows.toml")
+    workflows = own_workflows if own_workflows.exists() else default_workflows_file()
+    chosen = cast("Path | None", values.get(("data_dir",)))
+    store = "postgres" if ("database_url",) in values else "embedded"
+    if ("database_url",) in values:
+        sources.setdefault("store", f"because of the database URL ({sources['database_url']})")
+    defaults: dict[str, Any] = {
+        "store": store,
+        "data_dir": platformdirs.user_data_path(_APP),
+        "workflows_file": workflows,
+    }
+    return Settings.model_validate(
+        {
+            **defaults,
+            **{str(key[0]): value for key, value in values.items() if len(key) == 1},
+            "llm": {key[1]: value for key, value in values.items() if key[0] == "llm"},
+            "keys": {key[1]: value for key, value in values.items() if key[0] == "keys"},
+            "profile": profile,
+            "state_dir": chosen / "state" if chosen else platformdirs.user_state_path(_APP),
+            "config_file": config_file,
+            "sources": sources,
+        }
+    )
+
+
+def _warnings(settings: Settings, declared: FileValues) -> Iterator[str]:
+    tables = [declared, *declared.profiles.values()]
+    if any(table.database_url or table.llm.api_key for table in tables):
+        mode = settings.config_file.stat().st_mode
+        if mode & (stat.S_IRGRP | stat.S_IROTH):
+            path = settings.config_file
+            yield f"Others can read the secrets in {path}; run `chmod 600 {path}`."
+    url_source = settings.source("database_url")
+    if settings.store == "embedded" and url_source in ("STEPLINE_DB_URL", "command line"):
+        yield (
+            f"The database URL ({url_source}) is not used: "
+            f'store is "embedded" ({settings.source("store")}).'
+        )
+
+
+def _shown(value: object) -> str:
+    match value:
+        case None:
+            return "not set"
+        case SecretStr():
+            return _MASK
+        case bool():
+            return "true" if value else "false"
+        case _:
+            return str(value)
