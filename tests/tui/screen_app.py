@@ -1,0 +1,61 @@
+"""A small app around one widget or screen, with the context that the real app gives."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from textual.app import App, ComposeResult
+from textual.screen import Screen
+from textual.widget import Widget
+
+from tui.clock import Clock
+from tui.context import Context
+from tui.keys import Keymap
+from tui.symbols import ASCII, UNICODE
+
+NOW = datetime(2025, 6, 1, 14, 2, tzinfo=UTC)
+
+HOSTILE = (
+    "[red]bold[/red] [@click=app.bell]x[/] \x1b[31m\x1b]0;title\x07 "
+    "漢字 e\u0301\u0301 שלום \u202eabc " + "w" * 300
+)
+"""Markup, escape sequences, wide, combining, right-to-left, too long."""
+
+
+class ScreenApp(App[None]):
+    """Shows `shown`; time stands still at `NOW`."""
+
+    ENABLE_COMMAND_PALETTE = False
+
+    def __init__(self, shown: Widget | Screen[Any], *, ascii: bool = False, session: object = None):
+        super().__init__()
+        self.shown = shown
+        self.copied: list[str] = []
+        clock = Clock(self.set_interval)
+        clock.freeze(NOW)
+        self.context = Context(
+            settings=cast(Any, None),
+            symbols=ASCII if ascii else UNICODE,
+            keymap=Keymap(),
+            clock=clock,
+            opened=cast(Any, session),
+        )
+
+    def compose(self) -> ComposeResult:
+        if not isinstance(self.shown, Screen):
+            yield self.shown
+
+    async def on_mount(self) -> None:
+        if isinstance(self.shown, Screen):
+            await self.push_screen(self.shown)
+        else:
+            self.shown.focus()
+
+    def screen_text(self) -> str:
+        """The screen as it is read."""
+        lines = self.screen._compositor.render_strips()
+        return "\n".join(strip.text.rstrip() for strip in lines)
+
+    def toasts(self) -> Iterable[str]:
+        """What the app told the user."""
+        return [notification.message for notification in self._notifications]
