@@ -1,0 +1,34 @@
+"""How a task ended, as an exit code and as a sentence."""
+
+from core.errors import ExitCode
+from core.models import Task, TaskStatus
+from tui.cli.output import complain
+
+_CODES = {
+    TaskStatus.COMPLETED: ExitCode.DONE,
+    TaskStatus.FAILED: ExitCode.FAILED,
+    TaskStatus.CANCELLED: ExitCode.CANCELLED,
+    TaskStatus.TIMEOUT: ExitCode.TRY_AGAIN,
+}
+
+
+def verdict(task: Task) -> ExitCode:
+    """The exit code for a final task."""
+    return _CODES[task.status]
+
+
+def explain(task: Task) -> None:
+    """On stderr: why a final task is not completed, and what can be done."""
+    if task.status is TaskStatus.COMPLETED:
+        return
+    happened = (task.status_message or "").strip() or f"The task ended as {task.status.value}."
+    advice = f" `stepline tasks retry {task.id}` tries again." if task.can_retry else ""
+    complain(f"task #{task.id}: {happened}{advice}")
+
+
+def goes_on(task_id: int) -> str:
+    """What can be done about a task that we no longer wait for."""
+    return (
+        f"task #{task_id} goes on: `stepline tasks watch {task_id}` follows it, "
+        f"`stepline tasks cancel {task_id}` stops it."
+    )
