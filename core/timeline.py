@@ -48,7 +48,9 @@ def timeline(task: Task, events: Sequence[TaskEvent], workflow: Workflow | None)
     """Every step of `task`: those that happened in their order, then those still to come.
 
     A step unknown to the workflow is shown by its own name; a step that was entered again
-    appears again, as a timeline does. Steps still to come are dropped once the task is final.
+    appears again, as a timeline does. Steps still to come are those that the plan has after the
+    last one that happened: one that was skipped will not come, but a task that another worker
+    took over goes through its steps again. A final task has none.
     """
     plan = {step.name: step for step in workflow.steps} if workflow else {}
     views: list[StepView] = []
@@ -75,10 +77,9 @@ def timeline(task: Task, events: Sequence[TaskEvent], workflow: Workflow | None)
     if views and views[-1].name == task.current_step and task.status_message:
         # The row's own message is newer than the event's where only the message changed.
         views[-1] = _with_message(views[-1], task.status_message)
-    seen = {view.name for view in views}
-    waiting = [
-        step for step in plan.values() if step.name not in seen and step.name not in _ENDINGS
-    ]
+    position = {name: at for at, name in enumerate(plan, 1)}
+    reached = next((position[view.name] for view in reversed(views) if view.name in plan), 0)
+    waiting = [step for step in [*plan.values()][reached:] if step.name not in _ENDINGS]
     return views + [_view(step.name, step, StepState.WAITING, None, "") for step in waiting]
 
 
