@@ -4,6 +4,7 @@ The caller holds the lock of `core.store.embedded.server`, so nobody else starts
 """
 
 import contextlib
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -21,9 +22,15 @@ from core.store.embedded.sentences import failed
 
 _START_SECONDS = 60.0
 """Recovery after a crash replays at most `max_wal_size`; a slow disk gets time for it."""
-_UNREACHABLE_SECONDS = 5.0
+_UNREACHABLE_SECONDS = 2.0
+_PASSING_SECONDS = 15.0
+"""How long processes of a killed server may take to notice."""
 _STOP_SECONDS = 30.0
 _TICK_SECONDS = 0.005
+
+# Processes of a killed server that have not noticed yet, or a server that a start, killed half
+# way, left coming up.
+_PASSING = re.compile(r'pre-existing shared memory block|lock file "[^\n]*" already exists')
 
 _SETTINGS = {
     "listen_addresses": "",
@@ -59,7 +66,7 @@ def bring_up(layout: Layout, account: Account) -> None:
             )
         running = find(layout)
         if running is None:
-            _start(layout, account, begun + _START_SECONDS)
+            _start(layout, account, begun)
         elif answer is Answer.NOBODY and waited > _UNREACHABLE_SECONDS:
             # It lives, but its socket is gone: somebody cleaned up. Nobody can reach it.
             _end(running)
@@ -105,7 +112,7 @@ def _serves(process: psutil.Process, cluster: Path) -> bool:
         return False
 
 
-def _start(layout: Layout, account: Account, deadline: float) -> None:
+def _start(layout: Layout, account: Account, begun: float) -> None:
     socket_dir = layout.socket_dir(account)
     if socket_dir != layout.cluster:
         make_socket_dir(socket_dir, account)
@@ -119,14 +126,15 @@ def _start(layout: Layout, account: Account, deadline: float) -> None:
         pid = _spawn(layout, account, settings, log)
         with contextlib.suppress(psutil.NoSuchProcess):
             process = psutil.Process(pid)
-            while not _gone(process) and time.monotonic() < deadline:
+            while time.monotonic() < begun + _START_SECONDS and not _gone(process):
                 if _says_ready(layout):
                     return
                 time.sleep(_TICK_SECONDS)
             if not _gone(process):
                 return
-        if not _will_pass(log.said()):
-            raise EmbeddedServerError(failed(layout, log.said()))
+        said = log.said()
+    if not _PASSING.search(said) or time.monotonic() > begun + _PASSING_SECONDS:
+        raise EmbeddedServerError(failed(layout, said))
     time.sleep(0.05)
 
 
@@ -146,12 +154,6 @@ def _says_ready(layout: Layout) -> bool:
     except FileNotFoundError:
         return False
     return note.rstrip().endswith(b"ready")
-
-
-def _will_pass(said: str) -> bool:
-    # Processes of a killed server that have not noticed yet, or one that somebody else's start,
-    # killed half way, left coming up.
-    return "pre-existing shared memory block" in said or "lock file" in said
 
 
 def _end(process: psutil.Process) -> None:

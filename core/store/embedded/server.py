@@ -1,5 +1,7 @@
 """One PostgreSQL for all stepline processes of a user, there while any of them is."""
 
+import os
+import socket
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +12,7 @@ from core.store.embedded.account import Account, account_for, let_through
 from core.store.embedded.layout import Layout
 from core.store.embedded.probe import Answer, probe
 from core.store.embedded.sentences import refused
+from core.text import clean_line
 
 _LOCK_SECONDS = 90.0
 """More than a start after a crash may take: whoever waits here waits for that."""
@@ -33,13 +36,15 @@ class EmbeddedServer:
         with self._told():
             self._layout.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             with exclusively(self._layout.lock, timeout_seconds=_LOCK_SECONDS) as lock:
-                already = self._lease.held
+                held = self._lease.held
+                alone = self._lease.try_exclusive()
+                self._lease.release()
                 self._lease.acquire_shared()
                 try:
                     account = account_for(self._layout.cluster)
-                    self._bring_up(account, lock)
+                    self._bring_up(account, lock, alone=alone)
                 except BaseException:
-                    if not already:
+                    if not held:
                         self._lease.release()
                     raise
                 return self._layout.conninfo(account)
@@ -70,7 +75,7 @@ class EmbeddedServer:
                 finally:
                     self._lease.release()
 
-    def _bring_up(self, account: Account, lock: Lease) -> None:
+    def _bring_up(self, account: Account, lock: Lease, *, alone: bool) -> None:
         if probe(self._layout.socket(account)) is Answer.READY:
             return
         # Needed to start a server only: psutil, subprocess.
@@ -78,10 +83,24 @@ class EmbeddedServer:
         from core.store.embedded.cluster import ensure_cluster
         from core.store.embedded.postmaster import bring_up
 
+        if not alone:
+            self._refuse_other_machine(lock)
         binaries.open_to(account)
         let_through(account, self._layout.cluster)
         ensure_cluster(self._layout, account, lock)
+        os.pwrite(lock.fileno(), socket.gethostname().encode() + b"\n", 0)
         bring_up(self._layout, account)
+
+    def _refuse_other_machine(self, lock: Lease) -> None:
+        # On a shared home directory file locks reach across machines, sockets and process
+        # numbers do not: a server that seems dead here may be at work over there, and two on
+        # one cluster destroy it.
+        host = os.pread(lock.fileno(), 300, 0).partition(b"\n")[0].decode("utf-8", "replace")
+        if host not in ("", socket.gethostname()) and self._layout.pid_file.exists():
+            raise EmbeddedServerError(
+                f"The database in {self._layout.data_dir} is in use on the machine "
+                f"{clean_line(host)}; leave stepline there first, or use --data-dir here."
+            )
 
     @contextmanager
     def _told(self) -> Generator[None]:
