@@ -14,7 +14,7 @@ from core.inputs import InputSchema, Problem, find_problems
 from core.models import JsonObject
 from core.suggest import did_you_mean
 from core.text import clean_line
-from core.tomlfile import Document, Table, bad_value, read_toml
+from core.tomlfile import Document, Table, bad_value, read_toml, sentence
 
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -105,7 +105,7 @@ class Registry:
         if problems:
             more = len(problems) - 1
             others = f" (and {more} more)" if more else ""
-            raise InputError(f"Input for {workflow.task_type}: {problems[0]}{others}.")
+            raise InputError(sentence(f"Input for {workflow.task_type}: {problems[0]}{others}"))
 
 
 def load_workflows(path: Path, env: Mapping[str, str]) -> Registry:
@@ -149,7 +149,12 @@ def _one_line(text: str) -> str:
 
 def _one_cell(icon: str) -> str:
     # Wider ones, emoji above all, put the columns of the step ladder out of line.
-    if len(icon) != 1 or not icon.isprintable() or unicodedata.east_asian_width(icon) in "WF":
+    # Marks and controls have no column at all.
+    if (
+        len(icon) != 1
+        or unicodedata.east_asian_width(icon) in "WF"
+        or unicodedata.category(icon)[0] in "MCZ"
+    ):
         raise bad_value("should be one character that is one column wide, like ◆")
     return icon
 
