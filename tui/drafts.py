@@ -1,0 +1,118 @@
+"""What was typed and not sent, and what was sent and not confirmed: on disk, so that it outlives us.
+
+Every text is a file of its own, replaced in one step: neither a crash nor two processes at once
+can leave half of one. A disk that is full loses nothing that is on the screen.
+"""
+
+import json
+import logging
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID, uuid4
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Letter:
+    """A message on its way. The same `request` twice is the same message."""
+
+    request: UUID
+    conversation_id: int | None
+    text: str
+    error: str = ""
+    """Why it could not be sent; empty while it is on its way."""
+
+
+class Drafts:
+    """Drafts by conversation, the outbox, and which conversation was open last."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._outbox = directory / "outbox"
+
+    def load(self, conversation_id: int | None) -> str:
+        """What was typed in this conversation (None: a new one)."""
+        value = _read(self._draft(conversation_id)).get("text")
+        return value if isinstance(value, str) else ""
+
+    def save(self, conversation_id: int | None, text: str) -> None:
+        """Keeps it; an empty text is forgotten."""
+        path = self._draft(conversation_id)
+        if text:
+            _write(path, {"text": text})
+        else:
+            _remove(path)
+
+    def last_conversation(self) -> int | None:
+        """Which conversation was open last; None: a new one, or the first start."""
+        value = _read(self._directory / "last.json").get("conversation")
+        return value if isinstance(value, int) else None
+
+    def set_last_conversation(self, conversation_id: int | None) -> None:
+        """Remembers it for the next start."""
+        _write(self._directory / "last.json", {"conversation": conversation_id})
+
+    def post(self, letter: Letter) -> None:
+        """Keeps a letter until `delivered`."""
+        _write(
+            self._outbox / f"{letter.request}.json",
+            {"conversation": letter.conversation_id, "text": letter.text},
+        )
+
+    def delivered(self, letter: Letter) -> None:
+        """Forgets a letter."""
+        _remove(self._outbox / f"{letter.request}.json")
+
+    def undelivered(self) -> list[Letter]:
+        """The letters that an earlier run left, oldest first."""
+        letters: list[Letter] = []
+        for path in sorted(self._outbox.glob("*.json"), key=_age):
+            value = _read(path)
+            text, conversation = value.get("text"), value.get("conversation")
+            with suppress(ValueError):
+                if isinstance(text, str):
+                    known = conversation if isinstance(conversation, int) else None
+                    letters.append(Letter(UUID(path.stem), known, text))
+        return letters
+
+    def _draft(self, conversation_id: int | None) -> Path:
+        name = "new" if conversation_id is None else str(conversation_id)
+        return self._directory / f"{name}.json"
+
+
+def _age(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _write(path: Path, value: dict[str, object]) -> None:
+    part = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Lone surrogates are what a terminal makes of bytes that are not UTF-8.
+        part.write_bytes(json.dumps(value).encode("utf-8"))
+        part.chmod(0o600)
+        part.replace(path)
+    except OSError as error:
+        log.warning("cannot keep %s: %s", path.name, error)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("cannot remove %s: %s", path.name, error)
