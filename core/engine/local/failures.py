@@ -1,13 +1,11 @@
 """Every way a model call can fail, as one sentence the user can act on."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from core.engine.local.chunks import ServerError
+from core.engine.local.waits import in_words
 from core.errors import ExitCode, SteplineError
 from core.models import JsonObject
 from core.text import clean_line
@@ -318,28 +316,3 @@ class Failures:
             f"{self.key_variable}.",
             "settings",
         )
-
-
-def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """Seconds that a `Retry-After` header (seconds or a date) asks to wait; None without one."""
-    value = headers.get("retry-after", "").strip()
-    if not value:
-        return None
-    if value.replace(".", "", 1).isdecimal():
-        return float(value)
-    try:
-        date = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    if date.tzinfo is None:
-        date = date.replace(tzinfo=UTC)
-    return max(0.0, (date - (now or datetime.now(UTC))).total_seconds())
-
-
-def in_words(seconds: float) -> str:
-    """A waiting time as a person says it: "7 seconds", "3 minutes", "2 hours"."""
-    for size, unit in ((3600, "hour"), (60, "minute")):
-        if seconds >= 2 * size:
-            return f"{-int(-seconds // size)} {unit}s"
-    count = max(1, -int(-seconds // 1))
-    return f"{count} second{'' if count == 1 else 's'}"

@@ -13,8 +13,9 @@ from httpx_sse import EventSource
 
 from core.engine.local.chunks import Chunk, ServerError, parse_chunk, parse_error
 from core.engine.local.events import ChatMessage, Delta, Finished, Model, ModelEvent, Waiting
-from core.engine.local.failures import Failures, ModelError, retry_after
+from core.engine.local.failures import Failures, ModelError
 from core.engine.local.think import ThinkSplitter
+from core.engine.local.waits import retry_after
 from core.models import JsonObject
 from core.text import clean_line
 

@@ -15,9 +15,10 @@ from pydantic import SecretStr
 
 from core.engine.local.chunks import parse_chunk
 from core.engine.local.events import ChatMessage, Delta, Finished, ModelEvent, Waiting
-from core.engine.local.failures import ModelError, in_words, retry_after
+from core.engine.local.failures import ModelError
 from core.engine.local.model import OpenAiModel, Patience
 from core.engine.local.think import ThinkSplitter
+from core.engine.local.waits import in_words, retry_after
 from core.settings import LlmSettings
 from tests.support.openai_server import (
     Break,

@@ -1,0 +1,155 @@
+"""The worker's way to the database: as its role, fenced, and patient when the database is gone."""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import TypeVar
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from core.errors import SchemaError, SteplineError, StoreUnreachableError
+from core.store.connections import LOST, Connection, Revive, reason
+from schema.runner import latest_version
+
+_log = logging.getLogger(__name__)
+
+_ANSWER = 15.0
+"""Seconds a transaction may take before the database counts as gone."""
+_MAX_BACKOFF = 5.0
+_MAX_IDLE = 4
+_LOST_TASK = "SL002"
+
+Result = TypeVar("Result")
+
+
+class TaskLostError(Exception):
+    """The task was cancelled, timed out or taken over by another worker: stop working on it."""
+
+
+class Database:
+    """Connections as `stepline_worker`. `revive` brings an embedded server back.
+
+    Not psycopg's own pool: that one waits ever longer to reconnect, and gives up in the end.
+    """
+
+    def __init__(self, conninfo: str, revive: Revive | None = None) -> None:
+        self._conninfo = conninfo
+        self._revive = revive
+        self._reviving = asyncio.Lock()
+        self._idle: list[Connection] = []
+
+    async def open(self) -> None:
+        """Makes sure that a worker can work here: StoreUnreachableError, SchemaError."""
+        try:
+            async with self.transaction() as connection:
+                cursor = await connection.execute("SELECT public.stepline_schema_version() AS have")
+                row = await cursor.fetchone()
+        except LOST as error:
+            raise StoreUnreachableError(
+                f"The database does not answer ({reason(error)}). Try again, "
+                "or run `stepline doctor`."
+            ) from error
+        except psycopg.Error as error:
+            raise SchemaError(
+                f"No worker can work on this database ({reason(error)}): run `stepline migrate`."
+            ) from error
+        have, need = (row["have"] if row else 0), latest_version()
+        if have != need:
+            advice = "run `stepline migrate`" if have < need else "update stepline"
+            raise SchemaError(
+                f"The database's schema is at version {have}, this worker needs {need}: {advice}."
+            )
+
+    async def close(self) -> None:
+        """Closes what is idle."""
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            with suppress(*LOST):
+                await connection.close()
+
+    @asynccontextmanager
+    async def transaction(self, execution: str | None = None) -> AsyncGenerator[Connection]:
+        """One transaction, fenced where `execution` is given. Raises what psycopg raises."""
+        connection = self._idle.pop() if self._idle else await self._connect()
+        try:
+            async with asyncio.timeout(_ANSWER), connection.transaction():
+                if execution is not None:
+                    # A worker whose task was adopted by another one meanwhile gets SL002.
+                    await connection.execute(
+                        "SELECT set_config('stepline.execution', %s, true)", (execution,)
+                    )
+                yield connection
+        except BaseException as error:
+            if isinstance(error, LOST):
+                # Whatever ended this connection has most likely ended the others too.
+                await self.close()
+            if isinstance(error, LOST) or not isinstance(error, Exception):
+                with suppress(*LOST):
+                    await connection.close()
+                raise
+            self._keep(connection)
+            raise
+        self._keep(connection)
+
+    async def write(self, execution: str, use: Callable[[Connection], Awaitable[Result]]) -> Result:
+        """What `use` returns, from a fenced transaction; waits, for ever, for a database that is
+        gone. Raises TaskLostError, and psycopg's errors for what the database refuses.
+        """
+        failures = 0
+        while True:
+            try:
+                async with self.transaction(execution) as connection:
+                    return await use(connection)
+            except LOST as error:
+                failures += 1
+                await self.wait(failures, error)
+            except psycopg.Error as error:
+                if error.sqlstate == _LOST_TASK:
+                    raise TaskLostError(reason(error)) from None
+                raise
+
+    async def wait(self, failures: int, error: BaseException) -> None:
+        """Waits before the next try, and brings the server back if that is ours to do."""
+        if failures == 1:
+            _log.warning("The database is gone (%s); waiting for it.", reason(error))
+        pause = min(_MAX_BACKOFF, 0.1 * 2 ** min(failures - 1, 10))
+        await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
+        if self._revive is not None:
+            async with self._reviving:
+                try:
+                    await self._revive()
+                except (SteplineError, OSError) as revived:
+                    _log.warning("Could not start the database again: %s", revived)
+
+    @asynccontextmanager
+    async def listener(self, channel: str) -> AsyncGenerator[Connection]:
+        """A connection of its own that listens on `channel`. Raises what psycopg raises."""
+        async with await self._connect() as connection:
+            await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+            yield connection
+
+    async def _connect(self) -> Connection:
+        connection = await Connection.connect(
+            self._conninfo,
+            autocommit=True,
+            row_factory=dict_row,
+            connect_timeout=10,
+            application_name="stepline worker",
+            keepalives_idle=10,
+            keepalives_interval=5,
+            keepalives_count=3,
+        )
+        try:
+            await connection.execute("SELECT set_config('role', 'stepline_worker', false)")
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
+
+    def _keep(self, connection: Connection) -> None:
+        if len(self._idle) < _MAX_IDLE and not connection.closed:
+            self._idle.append(connection)
