@@ -1,13 +1,17 @@
 """A small app around one widget or screen, with the context that the real app gives."""
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, cast
 
 from textual.app import App, ComposeResult
+from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widget import Widget
 
+from core.session import Session
+from core.settings import Settings
 from tui.clock import Clock
 from tui.context import Context
 from tui.keys import Keymap
@@ -59,3 +63,30 @@ class ScreenApp(App[None]):
     def toasts(self) -> Iterable[str]:
         """What the app told the user."""
         return [notification.message for notification in self._notifications]
+
+
+class SessionApp(ScreenApp):
+    """Opens a real session, then the screen made with it. For pictures: nothing is live."""
+
+    def __init__(self, settings: Settings, make: Callable[[Session], Screen[Any]], **given: Any):
+        super().__init__(Widget(), **given)
+        self._settings = settings
+        self._make = make
+
+    def compose(self) -> ComposeResult:
+        return iter(())
+
+    async def on_mount(self) -> None:
+        self.context.opened = await Session.open(self._settings, live=False, worker=False)
+        await self.push_screen(self._make(self.context.opened))
+
+    async def on_unmount(self) -> None:
+        await self.context.session.close()
+
+
+async def until(pilot: Pilot[Any], true: Callable[[], bool], seconds: float = 5) -> None:
+    """Waits until `true()`; fails with the screen's text if it never becomes so."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, cast(ScreenApp, pilot.app).screen_text()
+        await pilot.pause(0.01)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -27,6 +28,8 @@ _SCALAR = Style(color="cyan")
 _INDENT = 2
 _DEEPEST = 16
 """Levels that are indented; deeper ones stand below each other with their depth in front."""
+_MOST_LEFT = 10
+"""How many documents are remembered as they were left."""
 
 
 class JsonTree(LineList, inherit_bindings=False):
@@ -50,6 +53,9 @@ class JsonTree(LineList, inherit_bindings=False):
     def __init__(self, document: JsonValue = None, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._rows = JsonRows(document)
+        self._empty = ""
+        self._key: Hashable = None
+        self._left: dict[Hashable, tuple[JsonRows, int]] = {}
         self._needle = ""
         self._matches: list[Path] = []
         self._match = 0
@@ -64,11 +70,24 @@ class JsonTree(LineList, inherit_bindings=False):
         """What is shown."""
         return self._rows.root.value
 
-    def show(self, document: JsonValue) -> None:
-        """Shows `document`; what was unfolded in the old one stays so where it still exists."""
-        if document == self.document:
-            return
-        self._to(self._rows.replace(document, self.cursor))
+    def show(self, document: JsonValue, key: Hashable = None, empty: str = "") -> None:
+        """Shows `document`; `empty` is what is said if there is nothing in it.
+
+        With the same `key` as before it is a newer state of the same thing: what was unfolded stays
+        so, and so does the cursor. With another one it is shown as it was left under that key.
+        """
+        self._empty = empty
+        if key != self._key:
+            while len(self._left) >= _MOST_LEFT:
+                del self._left[next(iter(self._left))]
+            self._left[self._key] = (self._rows, self.cursor)
+            rows, cursor = self._left.pop(key, (JsonRows(document, self._rows.width), 0))
+            rows.resize(self._rows.width)
+            self._key, self._rows = key, rows
+            self._matches = []
+            self._to(min(cursor, self.count - 1))
+        if document != self.document:
+            self._to(self._rows.replace(document, self.cursor))
 
     def search(self, needle: str) -> None:
         """Finds `needle` in keys and values, and goes to the first match."""
@@ -80,6 +99,8 @@ class JsonTree(LineList, inherit_bindings=False):
     def draw(self, index: int, width: int) -> Line:
         """One row: where it is, its key, its value or how much is in it."""
         node = self._rows.rows[index]
+        if node.parent is None and not self.document and self._empty:
+            return line((f" {self._empty}", DIM))
         indent = self._indent(node)
         drawn = [Segment(indent), *self._label(node, width - cell_len(indent))]
         return _highlighted(drawn, self._needle) if self._needle else drawn
