@@ -145,7 +145,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("tree.copy", "Copy the value", "y", ("tree",)),
     Action("tree.copy_all", "Copy all", "Y", ("tree",)),
     # Conversations
-    Action("conversations.rename", "Rename", "R", ("conversations",)),
+    Action("conversations.rename", "Rename", "r", ("conversations",)),
     Action("conversations.archive", "Archive", "a", ("conversations",), "Or take it out again."),
     Action("conversations.archived", "Show archived", "A", ("conversations",)),
     Action("conversations.delete", "Delete", "d", ("conversations",), dangerous=True),
