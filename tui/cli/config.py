@@ -9,7 +9,7 @@ import click
 
 from core.errors import ConfigError, ExitCode
 from tui.cli.base import Group, chosen
-from tui.cli.output import put, put_json, put_table, say
+from tui.cli.output import put, put_json, say
 
 
 @click.group(cls=Group)
@@ -27,7 +27,8 @@ def show(as_json: bool) -> int:
     if as_json:
         put_json({line.key: {"value": line.value, "source": line.source} for line in lines})
     else:
-        put_table(("KEY", "VALUE", "SET BY"), lines)
+        for line in lines:
+            put(f"{line.key} = {line.value}  ({line.source})")
     return ExitCode.DONE
 
 

@@ -76,6 +76,16 @@ def root(
     Without a command the full-screen program starts.
     """
     if ctx.invoked_subcommand is not None:
+        for given, option in (
+            (conversation is not None, "-c/--conversation"),
+            (no_mouse, "--no-mouse"),
+            (ascii_only, "--ascii"),
+            (animation is not None, "--animation"),
+        ):
+            if given:
+                raise click.UsageError(
+                    f"{option} here is for the full-screen program, not for a command."
+                )
         return None
     overrides = chosen().overrides
     if no_mouse:
@@ -99,17 +109,25 @@ def root(
 
 def main(args: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code and raises nothing."""
-    state = Chosen()
     for stream in (sys.stdout, sys.stderr):
         # What the terminal's encoding cannot show must not end a command.
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="replace")
+    code = _guarded([*(sys.argv[1:] if args is None else args)])
     try:
-        code = _invoke([*(sys.argv[1:] if args is None else args)], state)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError:
         # The interpreter flushes stdout once more when it ends: let that go nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
+
+
+def _guarded(args: list[str]) -> int:
+    """Runs a command; whatever goes wrong becomes a sentence and an exit code."""
+    state = Chosen()
+    try:
+        return _invoke(args, state)
+    except BrokenPipeError:
         return BROKEN_PIPE
     except (KeyboardInterrupt, click.Abort):
         return ExitCode.INTERRUPTED
@@ -121,7 +139,6 @@ def main(args: Sequence[str] | None = None) -> int:
         return error.exit_code
     except Exception as error:
         return _unexpected(error, state)
-    return code
 
 
 def _invoke(args: list[str], state: Chosen) -> int:

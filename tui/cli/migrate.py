@@ -34,7 +34,18 @@ def migrate(db_url: str | None, status: bool, as_sql: bool) -> int:
     if as_sql:
         put(runner.sql_text(), end="")
         return ExitCode.DONE
-    with _database(db_url) as conninfo, _sentences():
+    if db_url is not None:
+        return _migrate(db_url, status)
+    from tui.cli.database import database_of
+
+    with database_of(chosen().settings()) as database:
+        return _migrate(database.conninfo, status)
+
+
+def _migrate(conninfo: str, status: bool) -> int:
+    from schema import runner
+
+    with _sentences():
         if status:
             _put_status(runner.status(conninfo))
         else:
@@ -57,25 +68,6 @@ def _put_status(rows: list[MigrationStatus]) -> None:
             for row in rows
         ],
     )
-
-
-@contextmanager
-def _database(db_url: str | None) -> Generator[str]:
-    """How to connect; the bundled server runs meanwhile if that is what the profile uses."""
-    if db_url is not None:
-        yield db_url
-        return
-    settings = chosen().settings()
-    if settings.database_url is not None and settings.store == "postgres":
-        yield settings.database_url.get_secret_value()
-        return
-    from core.store.embedded import EmbeddedServer
-
-    server = EmbeddedServer(settings.data_dir)
-    try:
-        yield server.start()
-    finally:
-        server.release()
 
 
 @contextmanager

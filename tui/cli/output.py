@@ -8,14 +8,25 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from core.errors import SteplineError
+
 MAX_COLUMN = 40
-"""No column but the last is wider than this many cells."""
+"""No column but the last is wider than this many cells on a terminal."""
+
+
+class OutputError(SteplineError):
+    """stdout cannot be written; that its reader left is a `BrokenPipeError` instead."""
 
 
 def put(text: str, *, end: str = "\n") -> None:
     """Data: to stdout, at once."""
-    sys.stdout.write(text + end)
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(text + end)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"The output cannot be written: {error.strerror}.") from error
 
 
 def put_json(value: Any, *, indent: int | None = 2) -> None:
@@ -38,6 +49,9 @@ def complain(text: str) -> None:
     say(f"stepline: {text}")
 
 
+UNLIMITED = 1_000_000
+
+
 def put_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A plain table; on a terminal its last column is cut where the line ends."""
     from rich.cells import cell_len
@@ -45,11 +59,11 @@ def put_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from tui.format import fit, pad
 
     widths = [
-        min(MAX_COLUMN, max(cell_len(row[column]) for row in [heads, *rows]))
-        for column in range(len(heads) - 1)
+        max(cell_len(row[column]) for row in [heads, *rows]) for column in range(len(heads) - 1)
     ]
-    rest = 10_000
+    rest = UNLIMITED
     if sys.stdout.isatty():
+        widths = [min(MAX_COLUMN, width) for width in widths]
         rest = shutil.get_terminal_size().columns - sum(width + 2 for width in widths) - 1
     for row in [heads, *rows]:
         cells = [pad(cell, width) for cell, width in zip(row, widths, strict=False)]

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from tui.cli.base import chosen
+from tui.cli.output import complain
 
 if TYPE_CHECKING:
     from core.session import Session
@@ -21,6 +22,8 @@ def with_session(
     `live` starts the feed, `worker` sees to it that somebody works on tasks.
     """
     settings = chosen().settings()
+    for warning in settings.warnings:
+        complain(warning)
 
     async def opened() -> int:
         from core.session import Session

@@ -1,0 +1,49 @@
+"""The real command on a real embedded PostgreSQL and a model server on the loopback."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from core.store.embedded import EmbeddedServer
+from tests.support.command import Stepline, isolated
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Stepline:
+    """The command with an empty home; the database, if it needs one, is its own."""
+    return isolated(tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def model_url() -> Iterator[str]:
+    """The base URL of a model server that obeys words in the message (see its module)."""
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tests.support.openai_server"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert server.stdout is not None
+    assert server.stdin is not None
+    yield server.stdout.readline().strip()
+    server.stdin.close()
+    server.wait(10)
+
+
+@pytest.fixture(scope="session")
+def stepline(model_url: str) -> Iterator[Stepline]:
+    """The command with a database that stays up for the whole run, and that model."""
+    home = Path(tempfile.mkdtemp(prefix="slcli", dir="/tmp"))
+    command = isolated(home, STEPLINE_LLM_BASE_URL=model_url, STEPLINE_LLM_MODEL="test/model-1")
+    # Held here, or each command would start and stop the server.
+    server = EmbeddedServer(Path(command.env["STEPLINE_DATA_DIR"]))
+    server.start()
+    yield command
+    server.release()
+    shutil.rmtree(home)
