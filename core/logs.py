@@ -117,7 +117,10 @@ class _SharedFile(logging.Handler):
     def _rotate(self, fd: int) -> None:
         """Moves the full file, open as `fd`, to `.1` and so on, unless another process just did."""
         fcntl.flock(fd, fcntl.LOCK_EX)
-        if not os.path.samestat(os.fstat(fd), self._path.stat()):
+        try:
+            if not os.path.samestat(os.fstat(fd), self._path.stat()):
+                return
+        except FileNotFoundError:
             return
         for number in range(BACKUPS - 1, 0, -1):
             with suppress(FileNotFoundError):
