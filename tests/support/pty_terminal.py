@@ -238,8 +238,8 @@ class Terminal:
         cut = _UNFINISHED.search(data)
         # A sequence cut by the read waits for its rest.
         self._held, data = (data[cut.start() :], data[: cut.start()]) if cut else (b"", data)
-        self._answer(data)
         self._stream.feed(self._decoder.decode(_UNKNOWN.sub(b"", data)))
+        self._answer(data)
 
     def _answer(self, data: bytes) -> None:
         """Replies to the questions that would otherwise stall a program."""
