@@ -1,5 +1,6 @@
 """A small app around one widget or screen, with the context that the real app gives."""
 
+import os
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -16,6 +17,10 @@ from tui.clock import Clock
 from tui.context import Context
 from tui.keys import Keymap
 from tui.symbols import ASCII, UNICODE
+
+# Times are shown in the machine's time zone; pictures need one that is always the same.
+os.environ["TZ"] = "UTC"
+time.tzset()
 
 NOW = datetime(2025, 6, 1, 14, 2, tzinfo=UTC)
 
@@ -50,6 +55,9 @@ class ScreenApp(App[None]):
             yield self.shown
 
     async def on_mount(self) -> None:
+        await self.show()
+
+    async def show(self) -> None:
         if isinstance(self.shown, Screen):
             await self.push_screen(self.shown)
         else:
@@ -76,7 +84,7 @@ class SessionApp(ScreenApp):
     def compose(self) -> ComposeResult:
         return iter(())
 
-    async def on_mount(self) -> None:
+    async def show(self) -> None:
         self.context.opened = await Session.open(self._settings, live=False, worker=False)
         await self.push_screen(self._make(self.context.opened))
 

@@ -199,4 +199,4 @@ async def test_five_tabs_go_around(session: Session):
             await pilot.press("tab")
             assert f"[{name}]" in app.screen_text()
         await pilot.press("shift+tab")
-        await until(pilot, lambda: "task_type: \"chat\"" in app.screen_text())
+        await until(pilot, lambda: 'task_type: "chat"' in app.screen_text())

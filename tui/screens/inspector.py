@@ -27,7 +27,7 @@ _NEIGHBOURS = 500
 """How many tasks `]` and `[` go through when nobody said which."""
 
 
-class InspectorScreen(LiveScreen):
+class InspectorScreen(LiveScreen[None]):
     """Full screen. Follows the task while it runs."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

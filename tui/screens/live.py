@@ -33,7 +33,7 @@ def tell(node: Widget, sentence: str, *, bad: bool = False) -> None:
     node.notify(sentence, severity="error" if bad else "information", markup=False)
 
 
-class LiveScreen(Screen[None]):
+class LiveScreen(Screen[T]):
     """A screen that follows the feed for as long as it is open."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_of("app.back")]

@@ -13,7 +13,9 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tui.actions import bindings
-from tui.paint.lines import Line
+from tui.format import fit
+from tui.paint.lines import Line, line
+from tui.paint.styles import DIM
 
 
 class LineList(ScrollView, can_focus=True):
@@ -60,6 +62,9 @@ class LineList(ScrollView, can_focus=True):
             """The list, for `@on` selectors."""
             return self.rows
 
+    empty = ""
+    """What is said when there are no rows."""
+
     @property
     @abstractmethod
     def count(self) -> int:
@@ -92,6 +97,9 @@ class LineList(ScrollView, can_focus=True):
         """Draws line `y` of the screen."""
         width = self.scrollable_content_region.width
         index = y + round(self.scroll_y)
+        if index == 0 and not self.count:
+            drawn = line((fit(f" {self.empty}", width), DIM))
+            return Strip(drawn).adjust_cell_length(width).apply_style(self.rich_style)
         if not 0 <= index < self.count:
             return Strip.blank(width, self.rich_style)
         names = ["line-list--cursor"] if index == self.cursor else []
