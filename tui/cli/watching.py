@@ -84,7 +84,9 @@ class ChangeLog:
             message = data.get("message")
             self._message = message if isinstance(message, str) else None
             yield self._line(task.id, event.created_at.isoformat(), event.id)
-        if task.status_message and task.status_message != self._message:
+        # The events can be newer than the row they came with: then its message is an old one.
+        newest = view.events[-1].created_at if view.events else task.created_at
+        if task.updated_at > newest and task.status_message != self._message:
             self._message = task.status_message
             yield self._line(task.id, task.updated_at.isoformat(), None)
 
