@@ -1,4 +1,4 @@
-"""What was typed and not sent, and what was sent and not confirmed: on disk, so that it outlives us.
+"""What was typed and not sent, and what was sent and not confirmed: on disk, to outlive us.
 
 Every text is a file of its own, replaced in one step: neither a crash nor two processes at once
 can leave half of one. A disk that is full loses nothing that is on the screen.

@@ -53,7 +53,7 @@ class Composer(TextArea):
             placeholder="Type a message",
         )
         self.cursor_blink = False
-        self.history: list[str] = []
+        self.sent_before: list[str] = []
         """What was sent before, oldest first."""
         self._recalled: int | None = None
         self._pastes = Pastes()
@@ -111,7 +111,7 @@ class Composer(TextArea):
         if action.id == "compose.quit":
             return not self.text
         if action.id == "compose.older":
-            return bool(self.history) and (not self.text or self._recalled is not None)
+            return bool(self.sent_before) and (not self.text or self._recalled is not None)
         if action.id == "compose.newer":
             return self._recalled is not None
         return True
@@ -136,10 +136,10 @@ class Composer(TextArea):
         self.post_message(self.Submitted(text))
 
     def _recall(self, step: int) -> None:
-        index = len(self.history) if self._recalled is None else self._recalled
+        index = len(self.sent_before) if self._recalled is None else self._recalled
         index = max(0, index + step)
-        if index >= len(self.history):
+        if index >= len(self.sent_before):
             self.set_text("")
             return
-        self.set_text(self.history[index])
+        self.set_text(self.sent_before[index])
         self._recalled = index

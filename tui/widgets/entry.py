@@ -8,6 +8,7 @@ from rich.style import Style
 from core.changes import TaskChanged
 from core.models import Message, Role, Task, TaskStatus
 from core.timeline import StepView
+from tui.drafts import Letter
 from tui.format import clock_time, count, duration, plural
 from tui.keys import Keymap
 from tui.paint import facts, styles
@@ -154,21 +155,25 @@ class Entry:
 class Outgoing:
     """A message that is on its way, or could not be sent."""
 
-    text: str
-    error: str = ""
+    letter: Letter
     lines: list[Line] = field(default_factory=list[Line])
+
+    @property
+    def source(self) -> str:
+        """The text to copy."""
+        return self.letter.text
 
     def paint(self, to: Painter) -> None:
         """Paints all lines, a blank one at the end included."""
-        state, style = ("not sent", styles.FAILED) if self.error else ("sending", styles.DIM)
+        state, style = ("not sent", styles.FAILED) if self.letter.error else ("sending", styles.DIM)
         head = justified(line(("you", styles.USER)), state, to.width, style)
-        self.lines = [head, *wrap(self.text, to.width, styles.DIM)]
-        if self.error:
+        self.lines = [head, *wrap(self.letter.text, to.width, styles.DIM)]
+        if self.letter.error:
             self._paint_error(to, style)
         self.lines.append([])
 
     def _paint_error(self, to: Painter, style: Style) -> None:
-        first, *rest = wrap(self.error, max(8, to.width - 2), style)
+        first, *rest = wrap(self.letter.error, max(8, to.width - 2), style)
         self.lines.append([*line((f"{to.symbols.failed} ", style)), *first])
         self.lines += indented(rest, 2)
         again, edit = to.keymap.first("task.retry"), to.keymap.first("chat.edit")

@@ -29,7 +29,7 @@ class StatusHeader(Widget):
         self._title = ""
         self._link = LinkChanged(LinkState.CONNECTING)
         self._engine = ""
-        self._running = 0
+        self._run_count = 0
 
     def show(
         self,
@@ -40,12 +40,12 @@ class StatusHeader(Widget):
         running: int | None = None,
     ) -> None:
         """What is not given stays."""
-        old = (self._title, self._link, self._engine, self._running)
+        old = (self._title, self._link, self._engine, self._run_count)
         self._title = self._title if title is None else title
         self._link = self._link if link is None else link
         self._engine = self._engine if engine is None else engine
-        self._running = self._running if running is None else running
-        if old != (self._title, self._link, self._engine, self._running):
+        self._run_count = self._run_count if running is None else running
+        if old != (self._title, self._link, self._engine, self._run_count):
             self.refresh()
 
     def render_line(self, y: int) -> Strip:  # noqa: ARG002
@@ -73,11 +73,11 @@ class StatusHeader(Widget):
             LinkState.OFFLINE: symbols.offline,
         }[state]
         engine = f"   {self._engine}" if self._engine and self.size.width >= 60 else ""
-        running = f"   {self._running} running"
+        running = f"   {self._run_count} running"
         if cell_len(engine + running) > self.size.width // 2:
             engine = ""
         return line(
             (f"{symbol} {state.value}", _STYLES[state]),
             (engine, styles.DIM),
-            (running, styles.PLAIN if self._running else styles.DIM),
+            (running, styles.PLAIN if self._run_count else styles.DIM),
         )

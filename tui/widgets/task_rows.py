@@ -53,8 +53,9 @@ class TaskRows(Widget, can_focus=True):
         super().__init__(id=id)
         self.compact = False
         self._rows: list[Row] = []
-        self._running = 0
+        self._run_count = 0
         self._top = 0
+        self._total = 0
         self._cursor: int | None = None
         """The id of the task under the cursor."""
         self._symbol = ""
@@ -62,7 +63,7 @@ class TaskRows(Widget, can_focus=True):
     def show(self, rows: list[Row], running: int) -> None:
         """Other rows or other states: the first `running` of them run."""
         old = [(row.task.id, row.size) for row in self._rows]
-        self._rows, self._running = rows, running
+        self._rows, self._run_count = rows, running
         self._measure()
         self._keep_ticking()
         self._keep_top()
@@ -88,13 +89,13 @@ class TaskRows(Widget, can_focus=True):
     def _measure(self) -> None:
         at = 1 if not self.compact else 0
         for index, row in enumerate(self._rows):
-            if index == self._running and not self.compact:
+            if index == self._run_count and not self.compact:
                 at += 1
             row.top = at
-            two = index < self._running or taskrow.tells_why(row.task)
+            two = index < self._run_count or taskrow.tells_why(row.task)
             row.size = 2 if two and not self.compact else 1
             at += row.size
-        self._height = at
+        self._total = at
 
     def _row(self) -> Row | None:
         for row in self._rows:
@@ -103,19 +104,19 @@ class TaskRows(Widget, can_focus=True):
         return self._rows[0] if self._rows else None
 
     def _keep_top(self) -> None:
-        self._top = max(0, min(self._top, self._height - self.size.height))
+        self._top = max(0, min(self._top, self._total - self.size.height))
 
     def _visible(self) -> list[tuple[int, Row]]:
         """Running rows on the screen, with their line there."""
         height = self.size.height
-        found = [(row.top - self._top, row) for row in self._rows[: self._running]]
+        found = [(row.top - self._top, row) for row in self._rows[: self._run_count]]
         return [(y, row) for y, row in found if 0 <= y < height]
 
     # Motion
 
     def _keep_ticking(self) -> None:
         clock = context(self).clock
-        if self._running:
+        if self._run_count:
             clock.join(self, self._beat)
         else:
             clock.leave(self)
@@ -161,7 +162,7 @@ class TaskRows(Widget, can_focus=True):
         if not self.compact and y == 0:
             return self._title()
         for index, row in enumerate(self._rows):
-            if not self.compact and index == self._running and y == row.top - 1:
+            if not self.compact and index == self._run_count and y == row.top - 1:
                 rule = here.symbols.rule
                 text = f" {rule * 2} earlier "
                 return line((text + rule * max(0, self.size.width - len(text) - 1), styles.DIM))
@@ -170,7 +171,7 @@ class TaskRows(Widget, can_focus=True):
         return []
 
     def _title(self) -> Line:
-        running = plural(self._running, "running", "running") if self._running else ""
+        running = plural(self._run_count, "running", "running") if self._run_count else ""
         title = line((" Tasks", styles.BOLD))
         return justified(title, running, self.size.width - 1, styles.DIM)
 

@@ -96,8 +96,8 @@ class Transcript(Widget, can_focus=True):
         self._selected = None
         self._unseen = 0
         self._top = 0
+        self._window.repaint_outgoing(self._painter())
         self._fill()
-        self._window.measure()
         self._top = self._max_top if at_end else 0
         if self.has_focus:
             self._select_visible()
@@ -118,11 +118,25 @@ class Transcript(Widget, can_focus=True):
         self._fill()
         self._changed()
 
+    def page_failed(self, *, older: bool) -> None:
+        """What `NeedPage` asked for does not come; scrolling on asks again."""
+        self._asked.discard(older)
+
+    def remove_message(self, message_id: int) -> None:
+        """A message was deleted."""
+        entry = self._window.message(message_id)
+        if entry is not None:
+            self._window.remove(entry)
+            self._top = max(0, min(self._top, self._max_top))
+            self._changed()
+
     def put_message(self, message: ChatMessage) -> bool:
         """A message is new or has changed; false if it is new and beyond what is loaded."""
         entry = self._window.message(message.id)
         if entry is not None:
             if message.revision >= entry.message.revision:
+                if message.async_task_id != entry.message.async_task_id:
+                    entry.view, entry.steps = None, []
                 entry.message = message
                 self._touch(entry)
             return True
@@ -147,10 +161,7 @@ class Transcript(Widget, can_focus=True):
         """What is on its way, oldest first."""
         at_end = self.at_end
         self._window.outgoing = outgoing
-        painter = self._painter()
-        for item in outgoing:
-            item.paint(painter)
-        self._window.measure()
+        self._window.repaint_outgoing(self._painter())
         if self._selected not in self._window.items:
             self._selected = None
         self._top = self._max_top if at_end else min(self._top, self._max_top)
@@ -186,7 +197,7 @@ class Transcript(Widget, can_focus=True):
 
     def scroll_page(self, pages: float) -> None:
         """Scrolls by this part of the height; negative: up."""
-        self._scroll_to(self._top + round(pages * max(1, self.size.height - 1)))
+        self._go_to(self._top + round(pages * max(1, self.size.height - 1)))
 
     def scroll_to_end(self) -> None:
         """Jumps to the newest message."""
@@ -195,7 +206,7 @@ class Transcript(Widget, can_focus=True):
             return
         while self._window.unpainted_below:
             self._window.paint_below(self._painter())
-        self._scroll_to(self._max_top)
+        self._go_to(self._max_top)
         self._unseen = 0
 
     # What the parent asks.
@@ -227,7 +238,7 @@ class Transcript(Widget, can_focus=True):
     def _max_top(self) -> int:
         return max(0, self._window.height - self.size.height)
 
-    def _scroll_to(self, top: int) -> None:
+    def _go_to(self, top: int) -> None:
         self._top = top
         self._fill()
         self._top = max(0, min(self._top, self._max_top))
@@ -402,7 +413,7 @@ class Transcript(Widget, can_focus=True):
         elif here is not None:
             item, index = here
             self._top = (self._window.top(item) or 0) + min(index, len(item.lines) - 1)
-        self._scroll_to(self._top)
+        self._go_to(self._top)
 
     # Selection
 
@@ -415,7 +426,7 @@ class Transcript(Widget, can_focus=True):
                 self._top = top
             elif top + size > self._top + height:
                 self._top = top + size - height
-        self._scroll_to(self._top)
+        self._go_to(self._top)
 
     def _select_visible(self) -> None:
         """Selects a message that is on the screen, the last one if there are several."""
@@ -447,10 +458,10 @@ class Transcript(Widget, can_focus=True):
             return False
         bottom = top + len(item.lines)
         if step > 0 and bottom > self._top + height:
-            self._scroll_to(min(self._top + height // 2, bottom - height))
+            self._go_to(min(self._top + height // 2, bottom - height))
             return True
         if step < 0 and top < self._top:
-            self._scroll_to(max(self._top - height // 2, top))
+            self._go_to(max(self._top - height // 2, top))
             return True
         return False
 
@@ -480,7 +491,7 @@ class Transcript(Widget, can_focus=True):
             return
         while self._window.unpainted_above:
             self._window.paint_above(self._painter())
-        self._scroll_to(0)
+        self._go_to(0)
         if self._window.items:
             self._select(self._window.items[0])
 
@@ -538,12 +549,12 @@ class Transcript(Widget, can_focus=True):
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         """Three lines down."""
         event.stop()
-        self._scroll_to(self._top + 3)
+        self._go_to(self._top + 3)
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         """Three lines up."""
         event.stop()
-        self._scroll_to(self._top - 3)
+        self._go_to(self._top - 3)
 
     def on_click(self, event: events.Click) -> None:
         """Selects the message."""

@@ -114,6 +114,20 @@ class Window:
             item.paint(painter)
         self.measure()
 
+    def repaint_outgoing(self, painter: Painter) -> None:
+        """Paints what is being sent."""
+        for item in self.outgoing:
+            item.paint(painter)
+        self.measure()
+
+    def remove(self, entry: Entry) -> None:
+        """Forgets a deleted message."""
+        index = self.entries.index(entry)
+        del self.entries[index]
+        self._low -= index < self._low
+        self._high -= index < self._high
+        self.measure()
+
     def measure(self) -> None:
         """To be called when an item's number of lines has changed."""
         self.items = [*self.entries[self._low : self._high]]

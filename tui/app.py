@@ -1,0 +1,202 @@
+"""The app: what all screens share. It paints first and connects second."""
+
+import asyncio
+import logging
+import os
+import sys
+from time import monotonic
+
+from textual import work
+from textual.screen import Screen
+from textual.widgets import TextArea
+
+from core.errors import SteplineError
+from core.logs import setup
+from core.settings import Settings
+from tui import terminal
+from tui.actions import bindings
+from tui.clock import Clock
+from tui.context import Context
+from tui.drafts import Drafts
+from tui.format import plural
+from tui.keys import Keymap
+from tui.messages import Changes, SessionOpened, StartFailed
+from tui.screens.live import tell
+from tui.screens.main import MainScreen
+from tui.symbols import ASCII, choose
+from tui.theme import NAME, own_theme
+
+log = logging.getLogger(__name__)
+
+_AGAIN = 3.0
+"""Seconds in which the second ctrl+c quits."""
+
+
+class SteplineApp(terminal.QuietCrash, inherit_bindings=False):
+    """Owns the context and the session; the screens do the rest."""
+
+    TITLE = "stepline"
+    CSS_PATH = "stepline.tcss"
+    BINDINGS = bindings("app", priority=("app.quit",))
+    ENABLE_COMMAND_PALETTE = False
+
+    def __init__(self, settings: Settings, conversation: int | None = None) -> None:
+        """Raises `ConfigError` where `[keys]` is wrong."""
+        super().__init__(driver_class=None if os.name == "nt" else terminal.Driver)
+        keymap = Keymap(settings.keys)
+        self.set_keymap(keymap.overrides)
+        self.context = Context(
+            settings=settings,
+            symbols=choose(settings.ascii),
+            keymap=keymap,
+            clock=Clock(
+                self.set_interval,
+                settings.animation,
+                remote="SSH_CONNECTION" in os.environ,
+                backlog=lambda: terminal.backlog(self),
+            ),
+        )
+        self.animation_level = "none"
+        self.register_theme(own_theme())
+        chosen = settings.source("theme") != "default" and settings.theme in self.available_themes
+        self.theme = settings.theme if chosen else NAME
+        self.set_class(self.context.symbols is ASCII, "-ascii")
+        drafts = Drafts(settings.state_dir / "drafts" / settings.profile)
+        self._main = MainScreen(drafts, conversation)
+        self._quit_asked = 0.0
+
+    def get_default_screen(self) -> Screen[None]:
+        """The main screen is there from the first paint on."""
+        return self._main
+
+    @property
+    def main(self) -> MainScreen:
+        """The main screen."""
+        return self._main
+
+    def on_mount(self) -> None:
+        """Connects once something is on the screen."""
+        terminal.leave_on_signals(self)
+        self.call_after_refresh(self.action_open_session)
+
+    # The session
+
+    def action_open_session(self) -> None:
+        """Opens the session in the background; also what `r` does after a failed start."""
+        settings = self.context.settings
+        first = settings.store == "embedded" and not settings.data_dir.exists()
+        self._main.starting(
+            "Setting up the database (first start, takes a few seconds)…"
+            if first
+            else "Connecting to the database…"
+        )
+        for warning in settings.warnings:
+            tell(self._main, warning)
+        self._open()
+
+    @work(group="session", exclusive=True)
+    async def _open(self) -> None:
+        # The drivers behind this take longer to import than a key press may wait.
+        await asyncio.to_thread(_import_what_comes_next)
+        from core.session import Session
+
+        try:
+            session = await Session.open(self.context.settings)
+        except SteplineError as error:
+            log.warning("the session could not be opened: %s", error)
+            self._main.post_message(StartFailed(str(error)))
+            return
+        self.context.opened = session
+        self.context.clock.source = session.now
+        subscription = session.feed.subscribe()
+        self._main.post_message(Changes([session.feed.state]))
+        self._main.post_message(SessionOpened())
+        while True:
+            self._main.post_message(Changes(await subscription.batch()))
+
+    # Actions of all screens
+
+    def action_app_quit(self) -> None:
+        """Copies what is selected; else quits when pressed twice."""
+        focused = self.focused
+        if isinstance(focused, TextArea) and focused.selected_text:
+            focused.action_copy()
+            return
+        if monotonic() - self._quit_asked < _AGAIN:
+            self.exit()
+            return
+        self._quit_asked = monotonic()
+        key = self.context.keymap.first("app.quit")
+        running = " Running tasks go on." if self._main.running else ""
+        tell(self._main, f"Press {key} again to quit.{running}")
+
+    def action_app_next_pane(self) -> None:
+        """The next pane."""
+        self.screen.focus_next()
+
+    def action_app_previous_pane(self) -> None:
+        """The previous pane."""
+        self.screen.focus_previous()
+
+    def action_app_help(self) -> None:
+        """The keys that work here."""
+        from tui.screens.help import HelpScreen
+
+        self.push_screen(HelpScreen.here(self.screen))
+
+    def action_app_palette(self) -> None:
+        """Any action by its name."""
+        from tui.palette import Palette
+
+        self.push_screen(Palette())
+
+    @work(group="screen", exclusive=True)
+    async def action_app_conversations(self) -> None:
+        """All conversations; the one chosen there is opened."""
+        if self._elsewhere("ConversationsScreen"):
+            return
+        from tui.screens.conversations import ConversationsScreen
+
+        current = self._main.conversation.conversation_id
+        chosen = await self.push_screen_wait(ConversationsScreen(self.context.session, current))
+        if chosen is not None:
+            self._main.open_conversation(None if chosen == "new" else chosen)
+            self._main.composer.focus()
+
+    def _elsewhere(self, name: str) -> bool:
+        """Whether this screen cannot be opened now: there is no session, or it is open."""
+        if self.context.opened is None:
+            tell(self.screen, "Not connected yet.")
+            return True
+        return any(type(screen).__name__ == name for screen in self.screen_stack)
+
+
+def _import_what_comes_next() -> None:
+    import core.session
+    import core.store.postgres  # noqa: F401
+    from tui.paint.markdown import warm
+
+    warm()
+
+
+def run(settings: Settings, *, conversation: int | None = None) -> int:
+    """Runs the app until the user leaves; returns the exit code. Raises `ConfigError`."""
+    path = setup(settings.state_dir)
+    app = SteplineApp(settings, conversation)
+    asyncio.run(_run(app))
+    if app.crash is not None:
+        print(f"stepline ended unexpectedly; what happened is in {path}.", file=sys.stderr)
+        return 1
+    if app.main.running:
+        tasks = plural(app.main.running, "task is", "tasks are")
+        they = "it goes" if app.main.running == 1 else "they go"
+        print(f"{tasks} still running; {they} on without this terminal.", file=sys.stderr)
+    return app.return_code or 0
+
+
+async def _run(app: SteplineApp) -> None:
+    try:
+        await app.run_async(mouse=app.context.settings.mouse)
+    finally:
+        if app.context.opened is not None:
+            await app.context.opened.close()

@@ -1,0 +1,172 @@
+"""Everything that needs Textual's private side, in one place: output, signals, crashes.
+
+Textual is pinned to one minor version for the sake of this file.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import termios
+import threading
+from collections import deque
+from contextlib import suppress
+from typing import IO
+
+from textual.app import App
+from textual.drivers import linux_driver
+from textual.drivers.linux_driver import LinuxDriver
+
+log = logging.getLogger(__name__)
+
+_MAX_WAITING = 200
+"""Writes that may wait before the app itself has to; the clock slows down long before."""
+_PATIENCE = 0.3
+"""Seconds that the end waits for a terminal that does not take what was written."""
+_RESTORE = (
+    b"\x18\x1b[?2026l\x1b[?2004l\x1b[?7h\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[<u"
+    b"\x1b[?1049l\x1b[?25h\x1b[?1004l"
+)
+"""What Textual writes to leave; first of all, CAN ends a sequence that was cut in the middle."""
+
+
+class Writer(threading.Thread):
+    """Writes to the terminal in the background.
+
+    Unlike Textual's: it survives a terminal that is gone, and at the end it throws away frames
+    that the terminal has not taken instead of waiting for them.
+    """
+
+    def __init__(self, file: IO[str]) -> None:
+        super().__init__(daemon=True, name="terminal-output")
+        self._fd = file.fileno()
+        self._waiting: deque[bytes] = deque()
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._gone = False
+        self._writing = False
+
+    @property
+    def backlog(self) -> int:
+        """How many writes the terminal has not taken yet."""
+        return len(self._waiting) + self._writing
+
+    def write(self, text: str) -> None:
+        """Queues text; waits only when very much is queued already."""
+        data = text.encode("utf-8", "replace")
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._waiting) < _MAX_WAITING or self._gone, 10)
+            if not self._gone:
+                self._waiting.append(data)
+                self._changed.notify_all()
+
+    def isatty(self) -> bool:
+        """Always."""
+        return True
+
+    def fileno(self) -> int:
+        """The terminal's."""
+        return self._fd
+
+    def flush(self) -> None:
+        """Nothing to do: nothing is held back."""
+
+    def run(self) -> None:
+        """Takes what is queued, in as few writes as possible."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: bool(self._waiting) or self._stopping)
+                if not self._waiting:
+                    return
+                data = b"".join(self._waiting)
+                self._waiting.clear()
+                self._writing = True
+                self._changed.notify_all()
+            self._put(data)
+            self._writing = False
+
+    def _put(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view and not self._gone:
+            try:
+                view = view[os.write(self._fd, view) :]
+            except BlockingIOError:
+                threading.Event().wait(0.01)
+            except OSError:
+                self._gone = True
+
+    def stop(self) -> None:
+        """Ends within a moment; what restores the terminal is written whatever waits before it."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        self.join(_PATIENCE)
+        if not self.is_alive():
+            return
+        # The terminal is slow: drop the frames, those in the kernel too.
+        self._gone = True
+        with self._changed:
+            self._waiting.clear()
+        with suppress(termios.error):
+            termios.tcflush(self._fd, termios.TCOFLUSH)
+        self.join(_PATIENCE)
+        with suppress(OSError):
+            os.set_blocking(self._fd, False)
+            os.write(self._fd, _RESTORE)
+        with suppress(OSError):
+            os.set_blocking(self._fd, True)
+
+
+class Driver(LinuxDriver):
+    """Textual's driver, with our writer."""
+
+    def start_application_mode(self) -> None:
+        """As Textual's."""
+        theirs = linux_driver.WriterThread
+        linux_driver.WriterThread = Writer  # pyright: ignore
+        try:
+            super().start_application_mode()
+        finally:
+            linux_driver.WriterThread = theirs
+
+    @property
+    def backlog(self) -> int:
+        """How many writes the terminal has not taken yet."""
+        writer = self._writer_thread
+        return writer.backlog if isinstance(writer, Writer) else 0
+
+
+def backlog(app: "App[object]") -> int:
+    """How many writes the terminal has not taken yet; 0 where that is not known."""
+    driver = app._driver
+    return driver.backlog if isinstance(driver, Driver) else 0
+
+
+def leave_on_signals(app: "App[object]") -> None:
+    """SIGTERM and SIGHUP end the app in order: the terminal is restored, drafts are kept."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        with suppress(ValueError, RuntimeError):  # not the main thread, as in tests
+            loop.add_signal_handler(number, _leave, app, number)
+
+
+def _leave(app: "App[object]", number: signal.Signals) -> None:
+    log.info("ended by %s", number.name)
+    app.exit(return_code=128 + number)
+
+
+class QuietCrash(App[None]):
+    """An app whose unexpected errors end in the log, not on the terminal."""
+
+    crash: Exception | None = None
+    """The first unexpected error."""
+
+    def _handle_exception(self, error: Exception) -> None:
+        log.error("unexpected error", exc_info=error)
+        self.crash = self.crash or error
+        self._return_code = 1
+        if self._exception is None:
+            # What Textual's test pilot raises in the test.
+            self._exception = error
+            self._exception_event.set()
+        self._close_messages_no_wait()
