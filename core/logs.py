@@ -46,8 +46,8 @@ def setup(
 ) -> Path:
     """Sends this process's whole log to `<state_dir>/<name>.log` (0600); returns that path.
 
-    `secrets` are masked wherever they appear, tracebacks included. Calling again replaces what the
-    last call set up. Never raises: where the file cannot be written there is no log.
+    `secrets` are masked wherever they appear, tracebacks included, also by later calls. Calling
+    again moves the log. Never raises: where the file cannot be written there is no log.
     """
     path = log_path(state_dir, name)
     root = logging.getLogger()
@@ -55,7 +55,9 @@ def setup(
         root.removeHandler(old)
         old.close()
     handler = _SharedFile(path)
-    handler.setFormatter(_Masking(secrets))
+    # Masking a very short "secret" would only make the log unreadable.
+    _secrets.update(secret for secret in secrets if len(secret) >= 4)
+    handler.setFormatter(_Masking("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
     root.addHandler(handler)
     root.setLevel(level)
     # At INFO these tell of every request, with its URL, and of every connection.
@@ -65,23 +67,21 @@ def setup(
     return path
 
 
-def mask(text: str, secrets: Iterable[str] = ()) -> str:
-    """`text` without `secrets` and without anything that looks like one."""
-    for secret in secrets:
+def mask(text: str) -> str:
+    """`text` without the secrets known to `setup`, and without anything that looks like one."""
+    for secret in _secrets:
         text = text.replace(secret, _MASK)
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
     return text
 
 
-class _Masking(logging.Formatter):
-    def __init__(self, secrets: Iterable[str]) -> None:
-        super().__init__("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s")
-        # Masking a very short "secret" would only make the log unreadable.
-        self._secrets = tuple(secret for secret in secrets if len(secret) >= 4)
+_secrets: set[str] = set()
 
+
+class _Masking(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return mask(super().format(record), self._secrets)
+        return mask(super().format(record))
 
 
 class _SharedFile(logging.Handler):

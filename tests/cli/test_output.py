@@ -107,6 +107,19 @@ def test_merged_and_repeated_updates_lose_no_event_and_repeat_none(seed: int):
     assert [line["event_id"] for line in lines if line["event_id"]] == [1, 2, 3, 5, 6, 7]
 
 
+def test_events_newer_than_their_row_do_not_bring_its_old_message_back():
+    views = history()
+    mixed = [views[2], TaskChanged(views[2].task, views[4].events), *views[4:]]
+    assert [line["message"] for line in lines_of(mixed)] == [
+        "Task created",
+        "Starting",
+        "Starting",
+        "Importing",
+        "Done",
+        "Done",
+    ]
+
+
 def test_wide_characters_stay_in_their_columns(capsys: pytest.CaptureFixture[str]):
     put_table(("A", "B", "C"), [("漢字", "x", "1"), ("a", "yy", "2" * 200)])
     assert capsys.readouterr().out == f"A     B   C\n漢字  x   1\na     yy  {'2' * 200}\n"

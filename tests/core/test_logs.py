@@ -19,6 +19,7 @@ def restored() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     yield
+    logs._secrets.clear()
     logging.captureWarnings(capture=False)
     root.handlers[:] = handlers
     root.setLevel(level)
@@ -86,6 +87,13 @@ def test_secrets_are_masked(tmp_path: Path, what: str, how: str):
     assert "[secret]" in written
     for secret in ("very-key", "0123456789", "hunter2", "abc.def", "SflKxwRJ"):
         assert secret not in written
+
+
+def test_a_second_setup_still_knows_the_secrets(tmp_path: Path):
+    logs.setup(tmp_path / "a", secrets=["the-very-key-1234"])
+    path = logs.setup(tmp_path / "b")
+    logging.getLogger("x").info("the-very-key-1234")
+    assert "the-very-key-1234" not in path.read_text()
 
 
 def test_what_only_looks_harmless_stays(tmp_path: Path):

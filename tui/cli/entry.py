@@ -103,8 +103,7 @@ def root(
     settings = chosen().settings()
     from tui.app import run
 
-    run(settings, conversation=conversation)
-    return ExitCode.DONE
+    return run(settings, conversation=conversation)
 
 
 def main(args: Sequence[str] | None = None) -> int:
