@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -46,12 +46,6 @@ def llm(base_url: str, *, model: str = "test/model", key: str | None = KEY) -> L
         temperature=0.7,
         max_tokens=2000,
     )
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[OpenAiServer]:
-    async with OpenAiServer() as server:
-        yield server
 
 
 async def ask(
