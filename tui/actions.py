@@ -45,6 +45,7 @@ SCOPES: dict[str, str] = {
     "conversations": "Conversations",
     "form": "New task",
     "list": "Any list",
+    "choice": "One of several values",
     "dialog": "Questions",
     "start": "When the start failed",
     "app": "Everywhere",
@@ -56,7 +57,7 @@ SCREENS: dict[str, tuple[str, ...]] = {
     "inspector": ("inspector", "tree", "list", "app"),
     "tasks": ("tasks", "list", "app"),
     "conversations": ("conversations", "list", "app"),
-    "form": ("form", "app"),
+    "form": ("form", "choice", "app"),
     "dialog": ("dialog",),
 }
 """Which scopes exist on which screen."""
@@ -69,7 +70,7 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
     ("inspector", "list", "app"),
     ("tasks", "list", "app"),
     ("conversations", "list", "app"),
-    ("form", "app"),
+    ("form", "choice", "app"),
     ("dialog",),
     ("start", "app"),
 )
@@ -157,6 +158,8 @@ ACTIONS: tuple[Action, ...] = (
     # New task
     Action("form.submit", "Create the task", "ctrl+r", ("form",)),
     Action("form.json", "Form or JSON", "ctrl+f", ("form",)),
+    Action("choice.next", "Next value", "right,space,l", ("choice",)),
+    Action("choice.previous", "Previous value", "left,h", ("choice",)),
     # Questions
     Action("dialog.yes", "Yes", "y", ("dialog",)),
     Action("dialog.no", "No", "n,escape", ("dialog",)),
