@@ -50,13 +50,13 @@ DECLARE
   fence text := nullif(current_setting('stepline.execution', true), '');
   partial text;
 BEGIN
+  NEW.output_data := coalesce(NEW.output_data, '{}');
+  NEW.metadata := coalesce(NEW.metadata, '{}');
   IF TG_OP = 'INSERT' THEN
     IF NEW.status <> 'pending' THEN
       RAISE EXCEPTION 'a new task is pending, not %', NEW.status USING ERRCODE = 'SL001';
     END IF;
     NEW.status_message := coalesce(NEW.status_message, 'Task created, waiting to start...');
-    NEW.output_data := coalesce(NEW.output_data, '{}');
-    NEW.metadata := coalesce(NEW.metadata, '{}');
     NEW.revision := 1;
     RETURN NEW;
   END IF;
@@ -72,12 +72,16 @@ BEGIN
   THEN
     RAISE EXCEPTION 'task % was taken over by another worker', OLD.id USING ERRCODE = 'SL002';
   END IF;
+  -- Of a final row only one thing may still change: that it was retried, and by which task, once.
   IF stepline.is_final(OLD.status) AND
      (NEW.status, NEW.current_step, NEW.status_message, NEW.output_data, NEW.error_details,
-      NEW.n8n_execution_id, NEW.processing_started_at, NEW.processing_completed_at)
+      NEW.workflow_id, NEW.n8n_execution_id, NEW.processing_started_at,
+      NEW.processing_completed_at,
+      CASE WHEN OLD.metadata ? 'retried_by' THEN NEW.metadata ELSE NEW.metadata - 'retried_by' END)
       IS DISTINCT FROM
      (OLD.status, OLD.current_step, OLD.status_message, OLD.output_data, OLD.error_details,
-      OLD.n8n_execution_id, OLD.processing_started_at, OLD.processing_completed_at)
+      OLD.workflow_id, OLD.n8n_execution_id, OLD.processing_started_at,
+      OLD.processing_completed_at, OLD.metadata)
   THEN
     RAISE EXCEPTION 'task % is already %; a final state is final', OLD.id, OLD.status
       USING ERRCODE = 'SL001';
