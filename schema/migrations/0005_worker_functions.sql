@@ -1,13 +1,15 @@
 -- What workers and workflows do. They run with the worker's own rights (row policies let it see
 -- every task). SL002 means: this task is no longer yours to work on; stop.
 
+-- The task, locked: between this look and what follows nobody can end it.
 CREATE FUNCTION stepline.running_task(task bigint) RETURNS public.async_tasks
 LANGUAGE plpgsql SET search_path = '' AS $$
 DECLARE
   fence text := nullif(current_setting('stepline.execution', true), '');
   found_task public.async_tasks;
 BEGIN
-  SELECT * INTO found_task FROM public.async_tasks WHERE id = running_task.task;
+  SELECT * INTO found_task FROM public.async_tasks
+  WHERE id = running_task.task FOR NO KEY UPDATE;
   IF NOT FOUND THEN
     RAISE EXCEPTION 'there is no task %', running_task.task USING ERRCODE = 'SL003';
   END IF;
@@ -95,12 +97,8 @@ BEGIN
   SET current_step = task_step.step, status_message = task_step.message,
       metadata = (t.metadata - 'progress') || CASE WHEN task_step.progress IS NULL THEN '{}'
         ELSE jsonb_build_object('progress', task_step.progress) END
-  WHERE t.id = found_task.id AND t.status = 'processing'
+  WHERE t.id = found_task.id
   RETURNING t.revision INTO found_task.revision;
-  IF NOT FOUND THEN
-    -- It ended between the two statements.
-    PERFORM stepline.running_task(task_step.task);
-  END IF;
   RETURN found_task.revision;
 END
 $$;
