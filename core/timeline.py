@@ -22,7 +22,7 @@ class StepState(StrEnum):
     CURRENT = "current"
     DONE = "done"
     FAILED = "failed"
-    """The step during which the task failed, timed out or was cancelled."""
+    """The step during which the task ended badly, or lost its worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,9 @@ def timeline(task: Task, events: Sequence[TaskEvent], workflow: Workflow | None)
     plan = {step.name: step for step in workflow.steps} if workflow else {}
     views: list[StepView] = []
     for event in events:
+        if event.event_type == "adopted" and views:
+            # Its worker died in this step; the steps begin again.
+            views[-1] = _ended(views[-1], event.created_at, StepState.FAILED)
         name = event.data.get("step")
         if event.event_type != "step_update" or not isinstance(name, str):
             continue

@@ -176,3 +176,13 @@ def test_a_message_that_is_no_text_is_empty() -> None:
 def test_a_clock_that_is_behind_never_shows_negative_seconds() -> None:
     views = timeline(task(TaskStatus.PROCESSING, "one"), steps(("one", 10)), PLAN)
     assert views[0].seconds(at(3)) == 0
+
+
+def test_the_step_in_which_a_worker_died_is_not_done() -> None:
+    [one, again] = steps(("one", 1), ("one", 5))
+    adopted = TaskEvent(
+        id=9, task_id=1, event_type="adopted", event_data={"from": "a"}, created_at=at(5)
+    )
+    views = timeline(task(TaskStatus.PROCESSING, "one"), [one, adopted, again], PLAN)
+    assert shape(views)[:2] == [("one", "failed"), ("one", "current")]
+    assert views[0].seconds(at(50)) == 4
