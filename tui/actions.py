@@ -10,7 +10,7 @@ so `n` is the next match while a list is being searched, and "new" otherwise.
 
 from dataclasses import dataclass
 
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +189,7 @@ def in_scope(*scopes: str) -> list[Action]:
     return [action for action in ACTIONS if not set(scopes).isdisjoint(action.scopes)]
 
 
-def bindings(*scopes: str, priority: tuple[str, ...] = ()) -> list[Binding]:
+def bindings(*scopes: str, priority: tuple[str, ...] = ()) -> list[BindingType]:
     """Textual bindings for all actions of these scopes; their ids are the actions' ids.
 
     `priority` names actions whose keys are heard before the focused widget hears them.
@@ -197,7 +197,7 @@ def bindings(*scopes: str, priority: tuple[str, ...] = ()) -> list[Binding]:
     return [_binding(action, action.id in priority) for action in in_scope(*scopes)]
 
 
-def bindings_of(*ids: str) -> list[Binding]:
+def bindings_of(*ids: str) -> list[BindingType]:
     """Bindings for single actions: what a screen does itself instead of the app."""
     return [_binding(BY_ID[action_id]) for action_id in ids]
 

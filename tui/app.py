@@ -142,13 +142,19 @@ class SteplineApp(terminal.QuietCrash, inherit_bindings=False):
         """The keys that work here."""
         from tui.screens.help import HelpScreen
 
-        self.push_screen(HelpScreen.here(self.screen))
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen.here(self.screen, self.focused))
 
-    def action_app_palette(self) -> None:
+    @work(group="palette", exclusive=True)
+    async def action_app_palette(self) -> None:
         """Any action by its name."""
         from tui.palette import Palette
 
-        self.push_screen(Palette())
+        if isinstance(self.screen, Palette):
+            return
+        command = await self.push_screen_wait(Palette(self.screen, self.focused))
+        if command is not None:
+            await self.run_action(command.action.method, command.node)
 
     @work(group="screen", exclusive=True)
     async def action_app_conversations(self) -> None:

@@ -11,7 +11,7 @@ import termios
 import threading
 from collections import deque
 from contextlib import suppress
-from typing import IO
+from typing import IO, Any
 
 from textual.app import App
 from textual.drivers import linux_driver
@@ -122,12 +122,12 @@ class Driver(LinuxDriver):
 
     def start_application_mode(self) -> None:
         """As Textual's."""
-        theirs = linux_driver.WriterThread
+        theirs = linux_driver.WriterThread  # pyright: ignore
         linux_driver.WriterThread = Writer  # pyright: ignore
         try:
             super().start_application_mode()
         finally:
-            linux_driver.WriterThread = theirs
+            linux_driver.WriterThread = theirs  # pyright: ignore
 
     @property
     def backlog(self) -> int:
@@ -136,13 +136,13 @@ class Driver(LinuxDriver):
         return writer.backlog if isinstance(writer, Writer) else 0
 
 
-def backlog(app: "App[object]") -> int:
+def backlog(app: "App[Any]") -> int:
     """How many writes the terminal has not taken yet; 0 where that is not known."""
     driver = app._driver
     return driver.backlog if isinstance(driver, Driver) else 0
 
 
-def leave_on_signals(app: "App[object]") -> None:
+def leave_on_signals(app: "App[Any]") -> None:
     """SIGTERM and SIGHUP end the app in order: the terminal is restored, drafts are kept."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -150,7 +150,7 @@ def leave_on_signals(app: "App[object]") -> None:
             loop.add_signal_handler(number, _leave, app, number)
 
 
-def _leave(app: "App[object]", number: signal.Signals) -> None:
+def _leave(app: "App[Any]", number: signal.Signals) -> None:
     log.info("ended by %s", number.name)
     app.exit(return_code=128 + number)
 

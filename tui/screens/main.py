@@ -10,7 +10,7 @@ from textual.widgets import Static
 from core.changes import Change, ConversationChanged, Deleted, LinkChanged, Table
 from core.errors import NotFoundError, SteplineError
 from core.models import Sent
-from tui.actions import bindings
+from tui.actions import bindings, bindings_of
 from tui.context import context
 from tui.drafts import Drafts, Letter
 from tui.messages import CancelTask, Changes, InspectTask, RetryTask, SessionOpened, StartFailed
@@ -67,7 +67,7 @@ _SEARCH_HINTS = (("list.open", "search"), ("app.back", "leave"))
 class MainScreen(Screen[None], inherit_bindings=False):
     """See the module."""
 
-    BINDINGS = bindings("start")
+    BINDINGS = [*bindings("start"), *bindings_of("app.next_pane", "app.previous_pane", "app.back")]  # noqa: RUF012
 
     def __init__(self, drafts: Drafts, conversation_id: int | None) -> None:
         """`conversation_id`: which conversation to show; None: the one that was open last."""
@@ -387,6 +387,20 @@ class MainScreen(Screen[None], inherit_bindings=False):
             hints.show(*_PANEL_HINTS)
         else:
             hints.show(*_SEARCH_HINTS)
+
+    def _go_pane(self, step: int) -> None:
+        panes = [self.composer, self.panel.rows, self.conversation.transcript]
+        panes = [pane for pane in panes if pane.focusable]
+        here = panes.index(self.focused) if self.focused in panes else 0
+        panes[(here + step) % len(panes)].focus()
+
+    def action_app_next_pane(self) -> None:
+        """From typing to the tasks, to the conversation, to typing."""
+        self._go_pane(1)
+
+    def action_app_previous_pane(self) -> None:
+        """The other way round."""
+        self._go_pane(-1)
 
     def action_app_back(self) -> None:
         """Out of the search, then to the conversation; never out of the app."""

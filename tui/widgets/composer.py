@@ -25,6 +25,9 @@ class Composer(TextArea):
     }
     """
 
+    SCOPES = ("composer",)
+    """Whose keys it hears; they are not bindings, so that they come before the text area's."""
+
     @dataclass
     class Submitted(Message):
         """Send was pressed; long pastes are in `text` whole."""
@@ -93,7 +96,7 @@ class Composer(TextArea):
             if event.key in keymap.keys(action) and self._applies(action):
                 event.stop()
                 event.prevent_default()
-                self._perform(action)
+                await self.run_action(action.method)
                 return
         if event.is_printable or event.key == "backspace":
             self._recalled = None
@@ -116,17 +119,45 @@ class Composer(TextArea):
             return self._recalled is not None
         return True
 
-    def _perform(self, action: Action) -> None:
-        if action.id == "compose.send":
-            self._submit()
-        elif action.id == "compose.newline":
-            self.insert("\n")
-        elif action.id == "compose.older":
-            self._recall(-1)
-        elif action.id == "compose.newer":
-            self._recall(1)
-        else:
-            self.post_message(self.Wants(action.id))
+    def action_compose_send(self) -> None:
+        """Sends."""
+        self._submit()
+
+    def action_compose_newline(self) -> None:
+        """A new line."""
+        self.insert("\n")
+
+    def action_compose_older(self) -> None:
+        """What was sent before this."""
+        self._recall(-1)
+
+    def action_compose_newer(self) -> None:
+        """What was sent after this."""
+        self._recall(1)
+
+    def action_compose_leave(self) -> None:
+        """To the conversation."""
+        self.post_message(self.Wants("compose.leave"))
+
+    def action_compose_page_up(self) -> None:
+        """Scrolls the conversation up."""
+        self.post_message(self.Wants("compose.page_up"))
+
+    def action_compose_page_down(self) -> None:
+        """Scrolls the conversation down."""
+        self.post_message(self.Wants("compose.page_down"))
+
+    def action_compose_search(self) -> None:
+        """Searches the conversation."""
+        self.post_message(self.Wants("compose.search"))
+
+    def action_compose_retry(self) -> None:
+        """Retries the last answer."""
+        self.post_message(self.Wants("compose.retry"))
+
+    def action_compose_quit(self) -> None:
+        """Quits."""
+        self.post_message(self.Wants("compose.quit"))
 
     def _submit(self) -> None:
         text = self.whole_text

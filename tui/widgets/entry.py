@@ -1,5 +1,6 @@
 """One message of the conversation: what is known of it, and its painted lines."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -42,7 +43,7 @@ class Entry:
 
     message: Message
     view: TaskChanged | None = None
-    steps: list[StepView] = field(default_factory=list[StepView])
+    steps: Sequence[StepView] = ()
     show_steps: bool = False
     """Whether a finished task's steps are unfolded."""
     show_thinking: bool = False
@@ -180,6 +181,6 @@ class Outgoing:
         self.lines.append(line((f"  {again} send again  {edit} edit", styles.DIM)))
 
 
-def _took(task: Task, steps: list[StepView]) -> str:
+def _took(task: Task, steps: Sequence[StepView]) -> str:
     text = f"{plural(len(steps), 'step')} in {duration(task.elapsed(task.updated_at))}"
     return f"{text}, attempt {count(task.attempt)}" if task.attempt > 1 else text

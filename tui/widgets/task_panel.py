@@ -75,7 +75,7 @@ class TaskPanel(Vertical):
         session = context(self).session
         running, earlier = self.board.running, self.board.earlier
         rows = [Row(view, session.tasks.steps(view)) for view in running]
-        rows += [Row(view, []) for view in earlier]
+        rows += [Row(view, ()) for view in earlier]
         self.rows.show(rows, len(running))
         self._fit()
 

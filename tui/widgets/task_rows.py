@@ -1,5 +1,6 @@
 """The task panel's rows, drawn by the line: running tasks that turn and tick, then earlier ones."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.segment import Segment
@@ -25,7 +26,7 @@ class Row:
     """A task, its steps, and the first of its lines."""
 
     view: TaskChanged
-    steps: list[StepView]
+    steps: Sequence[StepView]
     top: int = 0
     size: int = 1
 
