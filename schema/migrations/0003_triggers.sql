@@ -9,18 +9,20 @@ LANGUAGE sql STABLE SET search_path = '' AS $$
     WHEN task.task_type = 'chat' THEN greatest(task.created_at, (
       SELECT max(earlier.processing_completed_at) FROM public.async_tasks earlier
       WHERE earlier.task_type = 'chat' AND earlier.id < task.id
+        AND earlier.created_by = task.created_by
         AND earlier.input_data ->> 'conversation_id' = task.input_data ->> 'conversation_id'))
     ELSE task.created_at
   END
 $$;
 
 -- Whether an earlier message of the same conversation is still being answered: its answer belongs
--- into this task's history.
+-- into this task's history. Of the same owner only: anybody may write any id into their input.
 CREATE FUNCTION stepline.waits(task public.async_tasks) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = '' AS $$
   SELECT task.task_type = 'chat' AND task.status = 'pending' AND EXISTS (
     SELECT FROM public.async_tasks earlier
     WHERE earlier.task_type = 'chat' AND earlier.id < task.id
+      AND earlier.created_by = task.created_by
       AND earlier.input_data ->> 'conversation_id' = task.input_data ->> 'conversation_id'
       AND earlier.status IN ('pending', 'processing'))
 $$;

@@ -103,13 +103,15 @@ BEGIN
 END
 $$;
 
--- What a chat task answers: the finished messages before it, oldest first.
+-- What a chat task answers: the finished messages before it, oldest first. Only its owner's, for
+-- the ids in its input are whatever the owner wrote there.
 CREATE FUNCTION public.chat_history(task bigint) RETURNS TABLE (role text, content text)
 LANGUAGE sql STABLE SET search_path = '' AS $$
   SELECT m.role::text, m.content FROM public.async_tasks t
   JOIN public.chat_messages m
     ON m.conversation_id = (t.input_data ->> 'conversation_id')::bigint
    AND m.id < (t.input_data ->> 'message_id')::bigint
+  JOIN public.chat_conversations c ON c.id = m.conversation_id AND c.user_id = t.created_by
   WHERE t.id = chat_history.task AND m.content <> '' AND NOT m.metadata @> '{"partial": true}'
   ORDER BY m.created_at, m.id
 $$;
@@ -178,7 +180,7 @@ CREATE FUNCTION public.task_fail(
 BEGIN
   RETURN QUERY
     WITH late AS (
-      SELECT t.id, stepline.deadline(t) <= clock_timestamp() AS overdue
+      SELECT t.id, stepline.deadline(t) <= clock_timestamp() AND NOT stepline.waits(t) AS overdue
       FROM public.async_tasks t
       WHERE (t.id = task_fail.task
              OR task_fail.task IS NULL AND t.n8n_execution_id = task_fail.execution)
