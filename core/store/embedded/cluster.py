@@ -67,8 +67,12 @@ def _make(layout: Layout, account: Account, lock: Lease) -> None:
     ]
     # Without a server: the cluster gets its name only when the database is in it.
     single = [programs / "postgres", "--single", "-j", "-D", unfinished, "template1"]
-    _step(layout, account, lock, initdb)
-    _step(layout, account, lock, single, text=f"CREATE DATABASE {DATABASE};\n\n")
+    try:
+        _step(layout, account, lock, initdb)
+        _step(layout, account, lock, single, text=f"CREATE DATABASE {DATABASE};\n\n")
+    except EmbeddedServerError:
+        shutil.rmtree(unfinished, ignore_errors=True)  # a full disk needs the room
+        raise
     unfinished.rename(layout.cluster)
     _sync(layout.data_dir)
 

@@ -1,18 +1,22 @@
 """The sentences for a server that does not come up."""
 
 import errno
+import re
 
 from core.store.embedded.layout import Layout
 from core.text import clean_line
 
+_NO_SPACE = ("No space left on device", "Disk quota exceeded", "Check free disk space")
+_COMPLAINT = re.compile(r"(?:PANIC|FATAL|ERROR|error):.*")
+
 
 def failed(layout: Layout, said: str) -> str:
     """The sentence for a program of PostgreSQL that failed and said this."""
-    if "No space left on device" in said or "Disk quota exceeded" in said:
+    if any(mark in said for mark in _NO_SPACE):
         return no_space(layout)
-    marks = ("PANIC:", "FATAL:", "ERROR:", "error:")
-    lines = [line for line in said.splitlines() if any(mark in line for mark in marks)]
-    reason = clean_line(lines[-1]) if lines else "it gave no reason"
+    # The first complaint is the cause, those after it its consequences.
+    found = _COMPLAINT.search(said)
+    reason = clean_line(found[0]) if found else "it gave no reason"
     return (
         f"The bundled PostgreSQL failed ({reason}); its words are in {layout.log}, "
         "and trying again is safe."
