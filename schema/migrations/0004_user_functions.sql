@@ -69,8 +69,9 @@ BEGIN
     VALUES (owner, left(split_part(btrim(chat_send.content, E' \t\n\r'), E'\n', 1), 60))
     RETURNING id INTO chat_send.conversation;
   ELSE
+    -- One message at a time: their tasks are to be in the order of the messages.
     PERFORM FROM public.chat_conversations c
-    WHERE c.id = chat_send.conversation AND c.user_id = owner FOR SHARE;
+    WHERE c.id = chat_send.conversation AND c.user_id = owner FOR NO KEY UPDATE;
     IF NOT FOUND THEN
       RAISE EXCEPTION 'there is no conversation %', chat_send.conversation
         USING ERRCODE = 'SL003';
