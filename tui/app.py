@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from time import monotonic
+from typing import Any
 
 from textual import work
 from textual.screen import Screen
@@ -116,6 +117,11 @@ class SteplineApp(terminal.QuietCrash, inherit_bindings=False):
 
     # Actions of all screens
 
+    def notify(self, message: str, **how: Any) -> None:
+        """One sentence at a time: a stack of them would hide the conversation."""
+        self.clear_notifications()
+        super().notify(message, **how)
+
     def action_app_quit(self) -> None:
         """Copies what is selected; else quits when pressed twice."""
         focused = self.focused
@@ -168,6 +174,20 @@ class SteplineApp(terminal.QuietCrash, inherit_bindings=False):
         if chosen is not None:
             self._main.open_conversation(None if chosen == "new" else chosen)
             self._main.composer.focus()
+
+    def action_app_tasks(self) -> None:
+        """All tasks."""
+        if not self._elsewhere("TaskListScreen"):
+            from tui.screens.task_list import TaskListScreen
+
+            self.push_screen(TaskListScreen(self.context.session))
+
+    def action_task_new(self) -> None:
+        """The form for a new task."""
+        if not self._elsewhere("NewTaskScreen"):
+            from tui.screens.new_task import NewTaskScreen
+
+            self.push_screen(NewTaskScreen(self.context.session))
 
     def _elsewhere(self, name: str) -> bool:
         """Whether this screen cannot be opened now: there is no session, or it is open."""

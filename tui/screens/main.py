@@ -7,7 +7,7 @@ from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import Static
 
-from core.changes import Change, ConversationChanged, Deleted, LinkChanged, Table
+from core.changes import Change, ConversationChanged, Deleted, LinkChanged, LinkState, Table
 from core.errors import NotFoundError, SteplineError
 from core.models import Sent
 from tui.actions import bindings, bindings_of
@@ -136,16 +136,19 @@ class MainScreen(Screen[None], inherit_bindings=False):
     def starting(self, *sentences: str) -> None:
         """What is going on until there is a session."""
         self._failed = False
+        self._tell_problem("")
+        self.header.show(link=LinkChanged(LinkState.CONNECTING))
         self.conversation.notice(*sentences)
 
     @on(StartFailed)
     def _start_failed(self, event: StartFailed) -> None:
         self._failed = True
         keymap = context(self).keymap
-        if not self.composer.text and self.composer.has_focus:
-            self.conversation.transcript.focus()
-        keys = f"{keymap.first('start.retry')} (while typing: {keymap.first('compose.retry')})"
-        self.conversation.notice(event.sentence, "", f"{keys} tries again.")
+        typing, reading = keymap.first("compose.retry"), keymap.first("start.retry")
+        leave = keymap.first("compose.leave")
+        self.conversation.notice(f"{typing} tries again, or {leave} and then {reading}.")
+        self.header.show(link=LinkChanged(LinkState.OFFLINE))
+        self._tell_problem(event.sentence)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
         """`r` tries again only after a failed start."""

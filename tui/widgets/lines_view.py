@@ -15,7 +15,7 @@ from textual.widget import Widget
 
 from tui.context import context
 from tui.paint import styles
-from tui.paint.lines import Line
+from tui.paint.lines import Line, indented, wrap
 from tui.paint.search import highlighted
 from tui.widgets.entry import Painter
 from tui.widgets.window import Item, Window
@@ -51,7 +51,7 @@ class LinesView(Widget):
         self._asked: set[bool] = set()
 
     def show_notice(self, *sentences: str) -> None:
-        """Shows sentences in the place of the conversation, until `show`."""
+        """Shows sentences where the conversation would be, while there is none."""
         self._notice = list(sentences)
         self.refresh()
 
@@ -159,7 +159,10 @@ class LinesView(Widget):
     def render_line(self, y: int) -> Strip:
         """Draws line `y` of the widget."""
         width = self.size.width
-        parts = self._notice_line(y) if self._notice else self._entry_line(self._top + y)
+        if self._notice and not self._window.entries and y >= self._window.height:
+            parts = self._notice_line(y)
+        else:
+            parts = self._entry_line(self._top + y)
         if self._unseen and y == self.size.height - 1:
             parts = self._marker(width)
         return Strip(parts).adjust_cell_length(width).apply_style(self.rich_style)
@@ -177,10 +180,11 @@ class LinesView(Widget):
         return [Segment(gutter, styles.ACCENT), *parts]
 
     def _notice_line(self, y: int) -> Line:
-        first = max(0, (self.size.height - len(self._notice)) // 2)
-        if not first <= y < first + len(self._notice):
-            return []
-        return [Segment(f"  {self._notice[y - first]}", styles.DIM)]
+        lines: list[Line] = []
+        for sentence in self._notice:
+            lines += indented(wrap(sentence, max(10, self.size.width - 4), styles.DIM), 2)
+        first = max(self._window.height, (self.size.height - len(lines)) // 2)
+        return lines[y - first] if first <= y < first + len(lines) else []
 
     def _marker(self, width: int) -> Line:
         here = context(self)

@@ -123,6 +123,6 @@ class TaskPanel(Vertical):
         else:
             self.post_message(CancelTask(task.id))
 
-    def action_task_new(self) -> None:
+    async def action_task_new(self) -> None:
         """The form for a new task."""
-        self.app.run_worker(self.app.run_action("app.task_new"))
+        await self.run_action("app.task_new")
