@@ -124,10 +124,15 @@ BEGIN
     RAISE EXCEPTION 'task % was retried already, as task %',
       old_task.id, old_task.metadata ->> 'retried_by' USING ERRCODE = 'SL001';
   END IF;
-  IF old_task.task_type = 'chat' AND NOT EXISTS (
-    SELECT FROM public.chat_messages WHERE async_task_id = old_task.id) THEN
-    RAISE EXCEPTION 'task %: its message was deleted, so there is nothing to answer', old_task.id
-      USING ERRCODE = 'SL001';
+  IF old_task.task_type = 'chat' THEN
+    -- Locked, or a conversation deleted at this moment would not see the new task.
+    PERFORM FROM public.chat_messages m
+    JOIN public.chat_conversations c ON c.id = m.conversation_id
+    WHERE m.async_task_id = old_task.id FOR KEY SHARE OF c;
+    IF NOT FOUND THEN
+      RAISE EXCEPTION 'task %: its message was deleted, so there is nothing to answer',
+        old_task.id USING ERRCODE = 'SL001';
+    END IF;
   END IF;
   INSERT INTO public.async_tasks
     (task_type, workflow_id, input_data, created_by, timeout_seconds, metadata)

@@ -124,3 +124,14 @@ def together(*jobs: Callable[[], object]) -> list[Any]:
 
     with ThreadPoolExecutor(len(jobs)) as pool:
         return list(pool.map(run, jobs))
+
+
+def until_it_waits(look: Connection, pid: int) -> None:
+    """Returns when the backend waits for a lock; a plain statement cannot tell us."""
+    look.execute("SET statement_timeout = '10s'")
+    look.execute(
+        f"""DO $$ BEGIN
+        WHILE NOT EXISTS (SELECT FROM pg_locks WHERE pid = {pid} AND NOT granted) LOOP
+          PERFORM pg_sleep(0.005);
+        END LOOP; END $$""".encode()
+    )

@@ -1,12 +1,13 @@
 """Several clients in one conversation at the same moment."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import psycopg
 import pytest
 
-from tests.schema.scenes import Row, one, rows, send, together
+from tests.schema.scenes import Row, attempt, make_task, one, rows, send, together, until_it_waits
 from tests.support.database import Database
 
 
@@ -89,3 +90,25 @@ def test_deleting_a_conversation_while_it_is_used(database: Database) -> None:
             assert rows(user, "SELECT * FROM chat_messages") == []
             open_tasks = "SELECT id FROM async_tasks WHERE status IN ('pending', 'processing')"
             assert rows(user, open_tasks) == []
+
+
+@pytest.mark.parametrize("first", ["retry", "delete"])
+def test_a_retry_in_a_conversation_that_is_being_deleted(database: Database, first: str) -> None:
+    owner = database.add_user()
+    task = make_task(database, "failed", owner=owner, chat=True)
+    retry, delete = "SELECT task_retry(%s)", "DELETE FROM chat_conversations WHERE id > %s - 1000"
+    statements = (retry, delete) if first == "retry" else (delete, retry)
+    with (
+        database.user(owner) as user,
+        database.user(owner) as other,
+        database.owner() as look,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        pid = one(other, "SELECT pg_backend_pid() AS pid")["pid"]
+        with user.transaction():
+            assert attempt(user, statements[0], task) is None
+            second = pool.submit(attempt, other, statements[1], task)
+            until_it_waits(look, pid)
+        assert second.result(10) == (None if first == "retry" else "SL001")
+        states = [row["status"] for row in rows(user, "SELECT * FROM async_tasks ORDER BY id")]
+    assert states == (["failed", "cancelled"] if first == "retry" else ["failed"])

@@ -20,8 +20,9 @@ from tests.schema.scenes import (
     rows,
     task_row,
     together,
+    until_it_waits,
 )
-from tests.support.database import Connection, Database
+from tests.support.database import Database
 
 IMMUTABLE = {
     "id": "id + 1000",
@@ -322,7 +323,7 @@ def test_whoever_commits_first_wins(
 
             pool = ThreadPoolExecutor(1)
             waiting = pool.submit(finish)
-            _until_it_waits(look, pid)
+            until_it_waits(look, pid)
         refused = waiting.result(10)
         pool.shutdown()
         assert task_row(look, task) == won
@@ -332,17 +333,6 @@ def test_whoever_commits_first_wins(
         assert refused == "SL001"
     else:
         assert refused == "SL002"
-
-
-def _until_it_waits(look: Connection, pid: int) -> None:
-    """Returns when the backend waits for a lock; a plain statement cannot tell us."""
-    look.execute("SET statement_timeout = '10s'")
-    look.execute(
-        f"""DO $$ BEGIN
-        WHILE NOT EXISTS (SELECT FROM pg_locks WHERE pid = {pid} AND NOT granted) LOOP
-          PERFORM pg_sleep(0.005);
-        END LOOP; END $$""".encode()
-    )
 
 
 def test_a_task_is_retried_once(database: Database, owner: UUID) -> None:
