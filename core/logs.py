@@ -94,12 +94,13 @@ class _SharedFile(logging.Handler):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = path
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Writes one record, or loses it if the file cannot be written."""
         with suppress(Exception):
             line = (self.format(record) + "\n").encode("utf-8", "backslashreplace")
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with self._opened() as fd:
                 if os.fstat(fd).st_size + len(line) > MAX_BYTES:
                     self._rotate(fd)

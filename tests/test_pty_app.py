@@ -45,21 +45,8 @@ def stepline(model_url: str) -> Iterator[Stepline]:
     home = Path(tempfile.mkdtemp(prefix="slapp", dir="/tmp"))
     command = isolated(home, STEPLINE_LLM_BASE_URL=model_url, STEPLINE_LLM_MODEL="test/model-1")
     yield command
-    end_worker(command)
+    command.end_worker()
     shutil.rmtree(home)
-
-
-def end_worker(stepline: Stepline) -> None:
-    """The worker outlives the app; it and its server must not outlive the test."""
-    data_dir = stepline.env["STEPLINE_DATA_DIR"]
-    workers = [
-        process
-        for process in psutil.process_iter(["cmdline"])
-        if "--auto" in (process.info["cmdline"] or ()) and data_dir in process.info["cmdline"]
-    ]
-    for worker in workers:
-        worker.terminate()
-    psutil.wait_procs(workers, 30)
 
 
 @contextmanager

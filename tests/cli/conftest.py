@@ -14,9 +14,11 @@ from tests.support.command import Stepline, isolated
 
 
 @pytest.fixture
-def bare(tmp_path: Path) -> Stepline:
+def bare(tmp_path: Path) -> Iterator[Stepline]:
     """The command with an empty home; the database, if it needs one, is its own."""
-    return isolated(tmp_path / "home")
+    command = isolated(tmp_path / "home")
+    yield command
+    command.end_worker()
 
 
 @pytest.fixture(scope="session")
@@ -45,5 +47,6 @@ def stepline(model_url: str) -> Iterator[Stepline]:
     server = EmbeddedServer(Path(command.env["STEPLINE_DATA_DIR"]))
     server.start()
     yield command
+    command.end_worker()
     server.release()
     shutil.rmtree(home)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 COMMAND = Path(sys.executable).with_name("stepline")
 
 
@@ -47,6 +49,18 @@ class Stepline:
             env=dict(self.env),
             cwd=self.cwd,
         )
+
+    def end_worker(self) -> None:
+        """Ends the worker that a command started: it outlives the command, but not the test."""
+        data_dir = self.env["STEPLINE_DATA_DIR"]
+        workers = [
+            process
+            for process in psutil.process_iter(["cmdline"])
+            if {"worker", "--auto", data_dir} <= set(process.info["cmdline"] or ())
+        ]
+        for worker in workers:
+            worker.terminate()
+        psutil.wait_procs(workers, 30)
 
     def having(self, **variables: str) -> "Stepline":
         """The same with more environment variables."""
