@@ -21,5 +21,13 @@ class QuietInput(Input):
         max_length: int = 0,
         id: str | None = None,
     ) -> None:
-        super().__init__(value, placeholder=placeholder, max_length=max_length, compact=True, id=id)
+        super().__init__(
+            value,
+            placeholder=placeholder,
+            max_length=max_length,
+            compact=True,
+            # The next key edits what stands there; it does not replace it.
+            select_on_focus=False,
+            id=id,
+        )
         self.cursor_blink = False

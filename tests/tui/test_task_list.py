@@ -1,0 +1,328 @@
+import time
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from textual.pilot import Pilot
+
+from core.errors import IllegalTransitionError, StoreUnreachableError
+from core.models import Task
+from core.session import Session, user_of
+from core.settings import Settings
+from tests.support.database import Database
+from tests.tui.rows import insert, task
+from tests.tui.screen_app import HOSTILE, NOW, ScreenApp, SessionApp, until
+from tui.bulk import Outcome, each
+from tui.screens.task_list import TaskListScreen
+from tui.task_index import Column, TaskIndex
+from tui.widgets.task_table import TaskTable
+
+SIZES = [(80, 24), (120, 40), (200, 60)]
+
+
+def scene(user: UUID) -> list[dict[str, Any]]:
+    """One task of each state, and a hostile one."""
+
+    def ended(ago: float, after: float) -> Any:
+        return NOW - timedelta(seconds=ago - after)
+
+    return [
+        task(
+            user,
+            128,
+            ago=8.4,
+            current_step="calling_ai",
+            status_message="Sending your message to openai/gpt-4o...",
+        ),
+        task(
+            user,
+            127,
+            ago=41.2,
+            task_type="data_import",
+            metadata={"progress": {"done": 500, "total": 2000, "unit": "rows"}},
+        ),
+        task(user, 126, ago=3, status="pending", processing_started_at=None, task_type="email"),
+        task(
+            user,
+            125,
+            ago=600,
+            status="completed",
+            status_message="Response complete! AI generated 843 tokens in 12 seconds.",
+            processing_completed_at=ended(600, 12),
+        ),
+        task(
+            user,
+            124,
+            ago=4000,
+            task_type="report_generation",
+            status="failed",
+            status_message="Processing failed: no such table",
+            processing_completed_at=ended(4000, 91),
+        ),
+        task(
+            user,
+            123,
+            ago=90_000,
+            status="cancelled",
+            status_message="Cancelled.",
+            processing_completed_at=ended(90_000, 4),
+        ),
+        task(
+            user,
+            122,
+            ago=900_000,
+            task_type=HOSTILE.replace("\x1b", "")[:50],
+            status="timeout",
+            status_message=HOSTILE,
+            processing_completed_at=ended(900_000, 180),
+        ),
+    ]
+
+
+async def loaded(pilot: Pilot[Any]) -> None:
+    await until(pilot, lambda: "#122" in pilot.app.screen_text())  # pyright: ignore
+    await pilot.press("j", "j", "space")
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("twin", ["unicode", "ascii"])
+def test_pictures(
+    snap_compare, settings: Settings, database: Database, size: tuple[int, int], twin: str
+):
+    insert(database, "async_tasks", scene(user_of(settings)[0]))
+    app = SessionApp(settings, TaskListScreen, ascii=twin == "ascii")
+    assert snap_compare(app, terminal_size=size, run_before=loaded)
+
+
+def shown(app: ScreenApp) -> list[int]:
+    """The ids on the screen, from the top."""
+    words = [line.split() for line in app.screen_text().splitlines()[1:]]
+    return [int(word[1:]) for line in words for word in line[:2] if word[:1] == "#"]
+
+
+async def test_filter_sort_and_back(session: Session, database: Database):
+    insert(database, "async_tasks", scene(session.store.user_id))
+    app = ScreenApp(TaskListScreen(session), session=session)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await until(pilot, lambda: shown(app) == [128, 127, 126, 125, 124, 123, 122])
+        await pilot.press("/", *"status:failed,running zz", "enter")
+        await until(pilot, lambda: shown(app) == [])
+        await pilot.press("/", *["backspace"] * 3, "enter")
+        await until(pilot, lambda: shown(app) == [128, 127, 126, 124])
+        await pilot.press("o")
+        await until(pilot, lambda: shown(app) == [128, 127, 126, 124])
+        assert "type ↓" in app.screen_text()
+        await pilot.press("O")
+        await until(pilot, lambda: shown(app) == [124, 126, 127, 128])
+        assert "type ↑" in app.screen_text()
+        await pilot.press("escape")
+        await until(pilot, lambda: len(shown(app)) == 7)
+
+
+async def test_a_bad_filter_is_explained_and_kept(session: Session):
+    app = ScreenApp(TaskListScreen(session), session=session)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await pilot.press("/", *"type:emial", "enter")
+        await until(pilot, lambda: "did you mean “email”?" in app.screen_text())
+        assert "type:emial" in app.screen_text()
+        await pilot.press(*["backspace"] * 5, *"chat", "enter")
+        await until(pilot, lambda: "did you mean" not in app.screen_text())
+        assert app.screen.query_one(TaskTable).has_focus
+
+
+async def test_follows_the_feed(session: Session, database: Database):
+    app = ScreenApp(TaskListScreen(session, "type:chat"), session=session)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await until(pilot, lambda: "No tasks." in app.screen_text())
+        first = (await session.chat.send(None, "one")).task_id
+        await until(pilot, lambda: shown(app) == [first])
+        second = (await session.chat.send(None, "two")).task_id
+        await until(pilot, lambda: shown(app) == [second, first])
+        assert app.screen.query_one(TaskTable).current == first
+        with database.worker() as worker:
+            worker.execute("SELECT task_claim(%s, 'w')", (first,))
+            worker.execute("SELECT task_step(%s, 'calling_ai', 'Asking')", (first,))
+        await until(pilot, lambda: "processing" in app.screen_text())
+        await until(pilot, lambda: "Asking" in app.screen_text())
+
+
+async def test_marked_tasks_are_cancelled_and_retried_at_once(session: Session, database: Database):
+    ids = [(await session.chat.send(None, f"{n}")).task_id for n in range(4)][::-1]
+    app = ScreenApp(TaskListScreen(session), session=session)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await until(pilot, lambda: shown(app) == ids)
+        with database.worker() as worker:
+            worker.execute("SELECT task_claim(%s, 'w')", (ids[1],))
+            worker.execute("SELECT task_complete(%s, '{}')", (ids[1],))
+        await until(pilot, lambda: "completed" in app.screen_text())
+        await pilot.press("space", "space", "space", "c")
+        await until(pilot, lambda: "Cancel 3 tasks?" in app.screen_text())
+        await pilot.press("y")
+        await until(pilot, lambda: app.screen_text().count("⊘ cancelled") == 2)
+        [sentence] = app.toasts()
+        assert sentence.startswith(f"Cancelled 2 tasks; 1 could not be: #{ids[1]} (")
+        await pilot.press("escape", "g", "r")
+        await until(pilot, lambda: len(shown(app)) == 5)
+        assert [*app.toasts()][-1] == f"Retried #{ids[0]}."
+
+
+async def test_cancel_of_one_asks_and_no_means_no(session: Session):
+    task_id = (await session.chat.send(None, "one")).task_id
+    app = ScreenApp(TaskListScreen(session), session=session)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: shown(app) == [task_id])
+        await pilot.press("c")
+        await until(pilot, lambda: f"Cancel task #{task_id}?" in app.screen_text())
+        await pilot.press("n")
+        await until(pilot, lambda: shown(app) == [task_id])
+        assert not (await session.tasks.get(task_id)).task.status.final
+
+
+async def test_enter_inspects_with_the_list_as_neighbours(session: Session, database: Database):
+    insert(database, "async_tasks", scene(session.store.user_id))
+    app = ScreenApp(TaskListScreen(session, "status:running"), session=session)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: shown(app) == [128, 127, 126])
+        await pilot.press("j", "enter")
+        await until(pilot, lambda: "#127 data_import" in app.screen_text())
+        await pilot.press("]")
+        await until(pilot, lambda: "#126 email" in app.screen_text())
+        await pilot.press("]")
+        await until(pilot, lambda: any("last task" in toast for toast in app.toasts()))
+        await pilot.press("q")
+        await until(pilot, lambda: shown(app) == [128, 127, 126])
+
+
+def many(database: Database, user: UUID, number: int) -> None:
+    with database.owner() as connection:
+        connection.execute("SET session_replication_role = replica")
+        connection.execute(
+            "INSERT INTO async_tasks (id, task_type, input_data, status, created_by, created_at,"
+            " timeout_seconds, status_message)"
+            " SELECT n, CASE n %% 3 WHEN 0 THEN 'email' ELSE 'chat' END, '{}', 'completed', %s,"
+            " %s, 180, 'Message ' || n FROM generate_series(1, %s) n",
+            (user, NOW, number),
+        )
+
+
+async def test_of_a_hundred_thousand_only_what_is_looked_at_is_read(
+    session: Session, database: Database
+):
+    many(database, session.store.user_id, 100_000)
+    screen = TaskListScreen(session)
+    app = ScreenApp(screen, session=session)
+    async with app.run_test(size=(80, 24)) as pilot:
+        started = time.perf_counter()
+        await until(pilot, lambda: shown(app)[:2] == [100_000, 99_999])
+        assert time.perf_counter() - started < 2
+        table = screen.query_one(TaskTable)
+        assert table.count <= 400
+        for _ in range(30):
+            await pilot.press("pagedown")
+        await until(pilot, lambda: shown(app)[-1] == 100_000 - table.cursor)
+        assert table.count <= 1_200
+
+
+async def test_the_end_of_a_long_list_and_back(session: Session, database: Database):
+    many(database, session.store.user_id, 6_000)
+    screen = TaskListScreen(session)
+    app = ScreenApp(screen, session=session)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: shown(app)[:1] == [6_000])
+        await pilot.press("G")
+        await until(pilot, lambda: shown(app)[-1:] == [1], 20)
+        # The first rows were given up meanwhile; they are read again.
+        await pilot.press("g")
+        await until(pilot, lambda: "Message 6000" in app.screen_text())
+        await pilot.press("o")
+        await until(pilot, lambda: set(app.screen_text().split()) >= {"chat", "type", "↓"})
+        await pilot.press("g", "O")
+        await until(pilot, lambda: screen.query_one(TaskTable).cursor == 2_000)
+        await pilot.press("g")
+        await until(pilot, lambda: shown(app)[:2] == [5_999 + 1, 5_997])
+
+
+async def test_reading_a_long_list_can_be_stopped(session: Session, database: Database):
+    many(database, session.store.user_id, 1_000)
+    app = ScreenApp(TaskListScreen(session), session=session)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: shown(app)[:1] == [1_000])
+        with database.owner() as connection, connection.transaction():
+            connection.execute("LOCK TABLE async_tasks")
+            await pilot.press("O")
+            await until(pilot, lambda: "esc stops" in app.screen_text())
+            await pilot.press("escape")
+            await until(pilot, lambda: "esc stops" not in app.screen_text())
+        assert shown(app)[0] == 1_000
+        assert "task ↓" in app.screen_text()
+
+
+def row(task_id: int, **given: Any) -> Task:
+    columns = task(UUID(int=0), task_id, **given)
+    return Task.model_validate(columns)
+
+
+def test_index_orders():
+    index = TaskIndex()
+    tasks = [
+        row(4, ago=5),
+        row(3, status="completed", processing_completed_at=NOW, ago=50),
+        row(2, task_type="email", ago=9),
+        row(1, status="failed", processing_completed_at=NOW, ago=70),
+    ]
+    index.add_page(tasks, NOW, last=True)
+    orders = {
+        (Column.ID, False): [4, 3, 2, 1],
+        (Column.ID, True): [1, 2, 3, 4],
+        (Column.TYPE, False): [4, 3, 1, 2],
+        (Column.TYPE, True): [2, 4, 3, 1],
+        (Column.STATUS, False): [4, 2, 1, 3],
+        (Column.STATUS, True): [3, 1, 4, 2],
+        (Column.ELAPSED, False): [1, 3, 2, 4],
+        (Column.ELAPSED, True): [4, 2, 3, 1],
+    }
+    for (column, reverse), ids in orders.items():
+        index.order(column, reverse)
+        assert [*index.ids()] == ids, (column, reverse)
+        index.insert(row(5, task_type="zzz", status="completed", ago=1), NOW)
+        assert index.place(5) is not None
+        index.drop(5)
+        assert [*index.ids()] == ids
+
+
+def test_an_incomplete_index_stays_newest_first_until_it_is_complete():
+    index = TaskIndex()
+    index.add_page([row(9), row(8)], NOW, last=False)
+    index.order(Column.ID, reverse=True)
+    assert [*index.ids()] == [9, 8]
+    index.add_page([row(7)], NOW, last=True)
+    assert [*index.ids()] == [7, 8, 9]
+
+
+def test_an_older_state_does_not_replace_a_newer_one():
+    index = TaskIndex()
+    index.add_page([row(9, revision=3)], NOW, last=True)
+    index.put(row(9, revision=2, status_message="old"), NOW)
+    assert index.row(0).status_message is None  # pyright: ignore
+
+
+async def test_bulk_goes_on_after_a_refusal_and_stops_when_nobody_answers():
+    async def do(task_id: int) -> None:
+        if task_id == 2:
+            raise IllegalTransitionError("Task 2 is completed.")
+        if task_id == 4:
+            raise StoreUnreachableError("The database does not answer; try again.")
+
+    outcome = await each([1, 2, 3], do)
+    assert outcome.sentence("Retried") == (
+        "Retried 2 tasks; 1 could not be: #2 (Task 2 is completed)."
+    )
+    outcome = await each([1, 4, 3], do)
+    assert outcome.sentence("Retried") == (
+        "Retried #1, then stopped: The database does not answer; try again."
+    )
+    refused = Outcome(refused=[(n, "No.") for n in range(1, 6)])
+    assert refused.sentence("Retried") == (
+        "Retried 0 tasks; 5 could not be: #1 (No), #2 (No), #3 (No), and 2 more."
+    )

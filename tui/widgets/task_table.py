@@ -1,0 +1,227 @@
+"""Tasks in columns, one line each: draws and ticks only what is on the screen."""
+
+from dataclasses import dataclass
+
+from rich.segment import Segment
+from rich.text import Text
+from textual.geometry import Region
+from textual.message import Message
+from textual.widget import Widget
+
+from core.models import Task, TaskStatus
+from tui.clock import Beat
+from tui.context import context
+from tui.format import duration, fit, pad
+from tui.paint.lines import Line, line
+from tui.paint.styles import ACCENT, BOLD, DIM, PLAIN
+from tui.paint.taskrow import STATUS_STYLES, detail, elapsed
+from tui.task_index import Column, TaskIndex
+from tui.widgets.line_list import LineList
+
+_AHEAD = 100
+"""So many rows before the end of what is known, the next page is asked for."""
+_MARK, _STATUS, _ELAPSED, _AGE = 2, 12, 8, 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Widths:
+    id: int
+    type: int
+    what: int
+
+    @classmethod
+    def of(cls, width: int) -> "_Widths":
+        id_width, type_width = (7, 14) if width < 100 else (9, 22)
+        fixed = _MARK + id_width + type_width + _STATUS + _ELAPSED + _AGE + 4
+        return cls(id_width, type_width, max(0, width - fixed))
+
+    @property
+    def status_at(self) -> int:
+        """The cell of a row's symbol."""
+        return _MARK + self.id + self.type + 2
+
+
+class TaskTable(LineList):
+    """The rows of an index. Asks for what it lacks; the screen fetches."""
+
+    empty = "No tasks."
+
+    @dataclass
+    class MoreWanted(Message):
+        """The list should be known up to row `count`."""
+
+        count: int
+
+    @dataclass
+    class EndWanted(Message):
+        """The cursor wants to go to the end, which is not known yet."""
+
+    @dataclass
+    class RowsWanted(Message):
+        """These tasks are on the screen, and have to be read again."""
+
+        ids: list[int]
+
+    @dataclass
+    class Marked(Message):
+        """Other tasks are marked now."""
+
+    def __init__(self, index: TaskIndex) -> None:
+        super().__init__()
+        self.index = index
+        self.marked: set[int] = set()
+        self._beat_now: Beat | None = None
+        self._asked: set[int] = set()
+
+    @property
+    def count(self) -> int:
+        """Tasks known so far."""
+        return len(self.index)
+
+    @property
+    def current(self) -> int | None:
+        """The id of the task under the cursor."""
+        return self.index.id_at(self.cursor) if self.count else None
+
+    def arranged(self, keep: int | None) -> None:
+        """Rows were added or are in another order; the cursor stays on the task `keep`."""
+        place = self.index.place(keep) if keep is not None else None
+        self.rows_changed()
+        if place is not None:
+            self.cursor = place
+        self._look()
+
+    def fetched(self) -> None:
+        """Rows that were asked for are there, or never will be."""
+        self._asked.clear()
+        self.refresh()
+        self._look()
+
+    def changed(self, task: Task) -> None:
+        """A row has a newer state."""
+        for row in self.on_screen:
+            if self.index.id_at(row) == task.id:
+                self.row_changed(row)
+        self._look()
+
+    def watch_cursor(self, old: int, new: int) -> None:
+        """Reads on before the end is reached."""
+        super().watch_cursor(old, new)
+        self._look()
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """The wheel scrolls without moving the cursor."""
+        super().watch_scroll_y(old_value, new_value)
+        self._look()
+
+    def on_resize(self) -> None:
+        """More rows may be on the screen now."""
+        super().on_resize()
+        self._look()
+
+    def on_unmount(self) -> None:
+        """Nothing moves any more."""
+        context(self).clock.leave(self)
+
+    def _look(self) -> None:
+        """Asks for what is not known yet, and ticks if something on the screen runs."""
+        rows = self.on_screen
+        wanted = max(rows.stop, self.cursor + 1) + _AHEAD
+        if not self.index.complete and wanted > self.count:
+            self.post_message(self.MoreWanted(wanted))
+        missing = [each for each in self.index.missing(rows) if each not in self._asked]
+        if missing:
+            self._asked.update(missing)
+            self.post_message(self.RowsWanted(missing))
+        if self._ticking():
+            context(self).clock.join(self, self._beat)
+        else:
+            context(self).clock.leave(self)
+
+    def _ticking(self) -> list[int]:
+        rows = ((row, self.index.row(row)) for row in self.on_screen)
+        return [row for row, task in rows if task is not None and not task.status.final]
+
+    def _beat(self, beat: Beat) -> None:
+        self._beat_now = beat
+        width = self.scrollable_content_region.width
+        widths = _Widths.of(width)
+        running = self._ticking()
+        for place, row in enumerate(running):
+            y = row - round(self.scroll_y)
+            if beat.ticks_row(place):
+                self.refresh(Region(width - _ELAPSED - _AGE, y, _ELAPSED, 1))
+            if beat.spins_row(place, len(running)):
+                self.refresh(Region(widths.status_at, y, 1, 1))
+
+    def draw(self, index: int, width: int) -> Line:
+        """Mark, id, type, status, what it says, elapsed, age."""
+        task, widths = self.index.row(index), _Widths.of(width)
+        symbols = context(self).symbols
+        task_id = self.index.id_at(index)
+        mark = f"{symbols.mark} " if task_id in self.marked else "  "
+        name = pad(f"#{task_id}", widths.id, symbols.ellipsis)
+        if task is None:
+            return line((mark, ACCENT), (name, BOLD), (f" {symbols.ellipsis}", DIM))
+        now = context(self).clock.now()
+        symbol = symbols.status(task.status)
+        if task.status is TaskStatus.PROCESSING and self._beat_now is not None:
+            symbol = self._beat_now.frame(symbols.spinner)
+        what = detail(task, (), widths.what, symbols)
+        age = duration((now - task.created_at).total_seconds(), tenths=False)
+        spent = elapsed(task, now)
+        return [
+            *line((mark, ACCENT), (name, BOLD)),
+            Segment(f" {pad(task.task_type, widths.type, symbols.ellipsis)} "),
+            *line((pad(f"{symbol} {task.status.value}", _STATUS), STATUS_STYLES[task.status])),
+            Segment(" "),
+            *_filled(what, widths.what),
+            Segment(f"{spent:>{_ELAPSED}}{age:>{_AGE}} ", DIM),
+        ]
+
+    def action_list_last(self) -> None:
+        """To the last row; whoever reads is told if it is not the list's end."""
+        super().action_list_last()
+        if not self.index.complete:
+            self.post_message(self.EndWanted())
+
+    def action_list_select(self) -> None:
+        """Marks the task under the cursor, or takes the mark away; then one row down."""
+        if self.current is not None:
+            self.marked ^= {self.current}
+            self.row_changed(self.cursor)
+            self.post_message(self.Marked())
+            self.cursor += 1
+
+
+class TaskColumns(Widget):
+    """The heads of the columns; an arrow says what the list is sorted by."""
+
+    DEFAULT_CSS = "TaskColumns { height: 1; }"
+
+    def __init__(self, index: TaskIndex) -> None:
+        super().__init__()
+        self._index = index
+
+    def render(self) -> Text:
+        """The line, in the widths of the table beside its scrollbar."""
+        widths, symbols = _Widths.of(self.size.width - 1), context(self).symbols
+        down = symbols.up if self._index.reverse else symbols.down
+
+        def head(name: str, column: Column | None = None) -> str:
+            return f"{name} {down}" if column is self._index.column else name
+
+        left = (
+            " " * _MARK
+            + pad(head("task", Column.ID), widths.id)
+            + f" {pad(head('type', Column.TYPE), widths.type)} "
+            + f"{pad(head('status', Column.STATUS), _STATUS)} "
+            + pad("what it says", widths.what)
+        )
+        right = f"{head('time', Column.ELAPSED):>{_ELAPSED}}{'age':>{_AGE}}"
+        return Text(fit(left + right, self.size.width, ""), DIM, no_wrap=True)
+
+
+def _filled(drawn: Line, width: int) -> Line:
+    used = sum(segment.cell_length for segment in drawn)
+    return [*drawn, Segment(" " * (width - used), PLAIN)]
