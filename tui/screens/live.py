@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from textual import work
 from textual.binding import BindingType
@@ -13,8 +13,10 @@ from textual.widget import Widget
 
 from core.changes import Change
 from core.errors import SteplineError
-from core.session import Session
 from tui.actions import bindings_of
+
+if TYPE_CHECKING:
+    from core.session import Session
 
 T = TypeVar("T")
 
@@ -44,7 +46,7 @@ class LiveScreen(Screen[T]):
 
         changes: list[Change]
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: "Session") -> None:
         super().__init__()
         self.session = session
 
