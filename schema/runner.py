@@ -76,8 +76,8 @@ def migrate(conninfo: str) -> list[Migration]:
     """Applies what is missing; returns what was applied.
 
     Raises MigrationError when a migration applied earlier differs from ours, when the database
-    knows migrations we don't, when the server is too old, or when a statement fails (then that
-    migration has left nothing behind).
+    knows migrations we don't, when the server is too old, when the role lacks rights, or when a
+    statement fails (then that migration has left nothing behind).
     """
     with _connect(conninfo) as connection:
         if not _pending(_ledger(connection)):
@@ -141,7 +141,13 @@ def _connect(conninfo: str) -> Generator[psycopg.Connection]:
             )
         # Notices such as "wal_level is insufficient" are not the user's business here.
         connection.execute("SET client_min_messages = error")
-        yield connection
+        try:
+            yield connection
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise MigrationError(
+                f"This role may not see to the schema ({error.diag.message_primary}): connect as "
+                "the role that owns the database."
+            ) from error
 
 
 def _ledger(connection: psycopg.Connection) -> dict[int, tuple[str, datetime]]:

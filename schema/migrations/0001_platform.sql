@@ -9,6 +9,8 @@ CREATE SCHEMA IF NOT EXISTS auth;
 DO $$
 DECLARE
   role_name text;
+  may_act text := CASE WHEN current_setting('server_version_num')::int >= 160000
+    THEN 'SET' ELSE 'MEMBER' END;
 BEGIN
   FOREACH role_name IN ARRAY ARRAY['anon', 'authenticated', 'service_role', 'stepline_worker'] LOOP
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role_name) THEN
@@ -18,8 +20,9 @@ BEGIN
         NULL;
       END;
     END IF;
-    -- The role that connects must be able to act as these.
-    IF NOT pg_has_role(current_user, role_name, 'MEMBER') THEN
+    -- The role that connects must be able to act as these. From PostgreSQL 16 on, having made a
+    -- role is being a member of it that may not SET ROLE to it.
+    IF NOT pg_has_role(current_user, role_name, may_act) THEN
       BEGIN
         EXECUTE format('GRANT %I TO %I', role_name, current_user);
       EXCEPTION WHEN unique_violation THEN
