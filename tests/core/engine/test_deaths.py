@@ -1,7 +1,9 @@
 """Workers and databases that die in the middle of an answer; workers that come and go by need."""
 
 import asyncio
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -131,20 +133,22 @@ async def test_a_worker_that_knows_its_predecessor_is_dead_adopts_at_once(
 
 
 @pytest.fixture
-def at_home(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: OpenAiServer
-) -> Iterator[Scene]:
+def at_home(monkeypatch: pytest.MonkeyPatch, server: OpenAiServer) -> Iterator[Scene]:
     """A scene on an embedded database, in an environment that child processes share."""
-    monkeypatch.setenv("HOME", str(tmp_path))
+    # Not in pytest's own directory: another pytest of the same user closes it to the account
+    # that runs root's PostgreSQL.
+    home = Path(tempfile.mkdtemp(prefix="slhome", dir="/tmp"))
+    monkeypatch.setenv("HOME", str(home))
     for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "OPENROUTER_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("STEPLINE_LLM_BASE_URL", server.url)
-    settings = load_settings(data_dir=tmp_path / "data")
+    settings = load_settings(data_dir=home / "data")
     postgres = EmbeddedServer(settings.data_dir)
     conninfo = postgres.start()
     migrate(conninfo)
     yield Scene(Database(conninfo), settings)
     postgres.release()
+    shutil.rmtree(home)
 
 
 @pytest.fixture
