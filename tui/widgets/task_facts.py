@@ -10,15 +10,7 @@ from tui.clock import Beat
 from tui.context import context
 from tui.format import duration, fit
 from tui.paint import styles
-
-STATUS_STYLES = {
-    TaskStatus.PENDING: styles.DIM,
-    TaskStatus.PROCESSING: styles.RUNNING,
-    TaskStatus.COMPLETED: styles.DONE,
-    TaskStatus.FAILED: styles.FAILED,
-    TaskStatus.CANCELLED: styles.WARNING,
-    TaskStatus.TIMEOUT: styles.FAILED,
-}
+from tui.paint.taskrow import STATUS_STYLES
 
 
 class TaskFacts(Horizontal):
@@ -64,9 +56,7 @@ class _Facts(Widget):
             attempt += f", after #{task.retry_of}"
         if task.retried_by is not None:
             attempt += f", retried by #{task.retried_by}"
-        line.append(attempt).append(f"  {self.engine}", styles.DIM)
-        if task.n8n_execution_id:
-            line.append(f" {task.n8n_execution_id}", styles.DIM)
+        line.append(attempt).append(f"  {_engine(task, self.engine)}", styles.DIM)
         line.truncate(self.size.width, overflow="crop")
         message = fit(task.status_message or "", self.size.width - 1, symbols.ellipsis)
         return line.append(f"\n {message}", styles.DIM)
@@ -100,3 +90,9 @@ class _Elapsed(Widget):
             waited = duration((now - task.created_at).total_seconds(), tenths=False)
             return Text(f"waiting {waited} ", no_wrap=True)
         return Text(f"{duration(task.elapsed(now))} of {limit} ", no_wrap=True)
+
+
+def _engine(task: Task, engine: str) -> str:
+    """Which engine, and which of its executions; the local worker's ids begin with its name."""
+    execution = task.n8n_execution_id or ""
+    return execution if execution.startswith(engine) else f"{engine} {execution}".rstrip()

@@ -1,6 +1,7 @@
 """Tasks in columns, one line each: draws and ticks only what is on the screen."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from rich.segment import Segment
 from rich.text import Text
@@ -11,7 +12,7 @@ from textual.widget import Widget
 from core.models import Task, TaskStatus
 from tui.clock import Beat
 from tui.context import context
-from tui.format import duration, fit, pad
+from tui.format import fit, pad
 from tui.paint.lines import Line, line
 from tui.paint.styles import ACCENT, BOLD, DIM, PLAIN
 from tui.paint.taskrow import STATUS_STYLES, detail, elapsed
@@ -20,7 +21,7 @@ from tui.widgets.line_list import LineList
 
 _AHEAD = 100
 """So many rows before the end of what is known, the next page is asked for."""
-_MARK, _STATUS, _ELAPSED, _AGE = 2, 12, 8, 8
+_MARK, _STATUS, _ELAPSED, _CREATED = 2, 12, 8, 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class _Widths:
     @classmethod
     def of(cls, width: int) -> "_Widths":
         id_width, type_width = (7, 14) if width < 100 else (9, 22)
-        fixed = _MARK + id_width + type_width + _STATUS + _ELAPSED + _AGE + 4
+        fixed = _MARK + id_width + type_width + _STATUS + _ELAPSED + _CREATED + 4
         return cls(id_width, type_width, max(0, width - fixed))
 
     @property
@@ -150,12 +151,12 @@ class TaskTable(LineList):
         for place, row in enumerate(running):
             y = row - round(self.scroll_y)
             if beat.ticks_row(place):
-                self.refresh(Region(width - _ELAPSED - _AGE, y, _ELAPSED, 1))
+                self.refresh(Region(width - _ELAPSED - _CREATED, y, _ELAPSED, 1))
             if beat.spins_row(place, len(running)):
                 self.refresh(Region(widths.status_at, y, 1, 1))
 
     def draw(self, index: int, width: int) -> Line:
-        """Mark, id, type, status, what it says, elapsed, age."""
+        """Mark, id, type, status, what it says, elapsed, when it was created."""
         task, widths = self.index.row(index), _Widths.of(width)
         symbols = context(self).symbols
         task_id = self.index.id_at(index)
@@ -168,7 +169,7 @@ class TaskTable(LineList):
         if task.status is TaskStatus.PROCESSING and self._beat_now is not None:
             symbol = self._beat_now.frame(symbols.spinner)
         what = detail(task, (), widths.what, symbols)
-        age = duration((now - task.created_at).total_seconds(), tenths=False)
+        created = _short(task.created_at, now)
         spent = elapsed(task, now)
         return [
             *line((mark, ACCENT), (name, BOLD)),
@@ -176,7 +177,7 @@ class TaskTable(LineList):
             *line((pad(f"{symbol} {task.status.value}", _STATUS), STATUS_STYLES[task.status])),
             Segment(" "),
             *_filled(what, widths.what),
-            Segment(f"{spent:>{_ELAPSED}}{age:>{_AGE}} ", DIM),
+            Segment(f"{spent:>{_ELAPSED}}{created:>{_CREATED}} ", DIM),
         ]
 
     def action_list_last(self) -> None:
@@ -218,10 +219,18 @@ class TaskColumns(Widget):
             + f"{pad(head('status', Column.STATUS), _STATUS)} "
             + pad("what it says", widths.what)
         )
-        right = f"{head('time', Column.ELAPSED):>{_ELAPSED}}{'age':>{_AGE}}"
+        right = f"{head('time', Column.ELAPSED):>{_ELAPSED}}{'created':>{_CREATED}}"
         return Text(fit(left + right, self.size.width, ""), DIM, no_wrap=True)
 
 
 def _filled(drawn: Line, width: int) -> Line:
     used = sum(segment.cell_length for segment in drawn)
     return [*drawn, Segment(" " * (width - used), PLAIN)]
+
+
+def _short(at: datetime, now: datetime) -> str:
+    """A moment in few cells. Not an age: that would have to be drawn again as it grows."""
+    at, now = at.astimezone(), now.astimezone()
+    if at.date() == now.date():
+        return f"{at:%H:%M}"
+    return f"{at.day} {at:%b}" if at.year == now.year else f"{at:%b %Y}"
