@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import sys
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -37,7 +38,7 @@ class SteplineApp(terminal.QuietCrash, inherit_bindings=False):
     """Owns the context and the session; the screens do the rest."""
 
     TITLE = "stepline"
-    CSS_PATH = "stepline.tcss"
+    CSS_PATH = Path(__file__).with_name("stepline.tcss")
     BINDINGS = bindings("app", priority=("app.quit",))
     ENABLE_COMMAND_PALETTE = False
 
