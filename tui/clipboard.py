@@ -2,6 +2,7 @@
 
 import base64
 import os
+import subprocess
 from collections.abc import Mapping
 
 from textual.app import App
@@ -9,6 +10,7 @@ from textual.app import App
 MAX_BYTES = 74_994
 """The longest text, in UTF-8 bytes, that terminals take: 100,000 bytes once encoded and framed."""
 
+_TMUX_SECONDS = 1.0
 # GNU screen cuts a device control string at 768 bytes.
 _SCREEN_CHUNK = 700
 
@@ -40,8 +42,28 @@ def copy(app: App[object], text: str, what: str, env: Mapping[str, str] = os.env
             f"Too long for the terminal's clipboard: {what} has {size:,} bytes,"
             f" at most {MAX_BYTES:,} fit. Nothing was copied."
         )
-    _write(app, osc52(text, env))
+    if not (env.get("TMUX") and _through_tmux(text, env)):
+        _write(app, osc52(text, env))
     return f"Copied {what} ({size:,} {'byte' if size == 1 else 'bytes'})."
+
+
+def _through_tmux(text: str, env: Mapping[str, str]) -> bool:
+    """Hands `text` to tmux, which hands it to its terminal (`-w`); whether that worked.
+
+    With tmux's own defaults both forms of the sequence are dropped without a word.
+    """
+    try:
+        done = subprocess.run(
+            ["tmux", "load-buffer", "-w", "-"],
+            input=text.encode("utf-8", "replace"),
+            env=dict(env),
+            capture_output=True,
+            timeout=_TMUX_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
 
 
 def _write(app: App[object], sequence: str) -> None:
