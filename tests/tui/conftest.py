@@ -1,7 +1,7 @@
 """The real app on a real database, and a worker that is led by hand."""
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -102,6 +102,16 @@ async def until(pilot: Pilot[Any], true: Callable[[], bool], seconds: float = 10
 
 
 Running = Callable[..., AbstractAsyncContextManager[tuple[MainApp, Pilot[None]]]]
+
+
+@pytest.fixture(autouse=True)
+def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Pictures show the time of day: the same everywhere."""
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
 
 
 @pytest.fixture

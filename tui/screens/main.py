@@ -193,8 +193,11 @@ class MainScreen(Screen[None], inherit_bindings=False):
             self._apply(change)
         self.conversation.apply(event.batch)
         self.panel.apply(event.batch)
-        self.running = len(self.panel.board.running)
-        self.header.show(running=self.running)
+
+    @on(TaskPanel.Counted)
+    def _counted(self, event: TaskPanel.Counted) -> None:
+        self.running = event.running
+        self.header.show(running=event.running)
 
     def _apply(self, change: Change) -> None:
         current = self.conversation.conversation_id

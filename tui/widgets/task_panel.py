@@ -1,8 +1,11 @@
 """The task panel: which tasks there are, and what can be done with the one under the cursor."""
 
+from dataclasses import dataclass
+
 from textual import on, work
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.message import Message
 
 from core.changes import Change, Deleted, TaskChanged
 from core.errors import SteplineError
@@ -22,6 +25,12 @@ class TaskPanel(Vertical):
     """Fed by the main screen; a column at the side, or a strip above the composer."""
 
     BINDINGS = bindings("panel")
+
+    @dataclass
+    class Counted(Message):
+        """How many tasks run now."""
+
+        running: int
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -77,6 +86,7 @@ class TaskPanel(Vertical):
         rows = [Row(view, session.tasks.steps(view)) for view in running]
         rows += [Row(view, ()) for view in earlier]
         self.rows.show(rows, len(running))
+        self.post_message(self.Counted(len(running)))
         self._fit()
 
     def _fit(self) -> None:

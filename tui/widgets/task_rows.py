@@ -63,13 +63,15 @@ class TaskRows(Widget, can_focus=True):
 
     def show(self, rows: list[Row], running: int) -> None:
         """Other rows or other states: the first `running` of them run."""
-        old = [(row.task.id, row.size) for row in self._rows]
+        old = [(row.task.id, row.top, row.size) for row in self._rows]
         self._rows, self._run_count = rows, running
         self._measure()
         self._keep_ticking()
         self._keep_top()
-        same = old == [(row.task.id, row.size) for row in rows]
-        self.refresh() if not same else self._refresh_rows()
+        if old == [(row.task.id, row.top, row.size) for row in rows]:
+            self._refresh_rows()
+        else:
+            self.refresh()
 
     def set_compact(self, compact: bool) -> None:
         """One line a task, or two."""
