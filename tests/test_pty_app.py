@@ -3,8 +3,6 @@
 import json
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,35 +13,27 @@ import psutil
 import pytest
 
 from tests.support.command import COMMAND, Stepline, isolated
+from tests.support.model_process import ModelProcess, model_process
 from tests.support.pty_terminal import Terminal
 
 SIZES = [(80, 24), (120, 40)]
 READY = r"● live"
-SLOW = "pace:0.2 Tell me something that takes you a few seconds to say, with this at its end: END"
+HALF = "gate:GATE Say half of this, wait for a sign from outside, and then the rest. The end."
+"""A message whose answer stops in the middle until that gate is opened."""
 
 
 @pytest.fixture(scope="module")
-def model_url() -> Iterator[str]:
+def model() -> Iterator[ModelProcess]:
     """A model server that obeys words in the message."""
-    server = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.openai_server"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[1],
-    )
-    assert server.stdout is not None
-    assert server.stdin is not None
-    yield server.stdout.readline().strip()
-    server.stdin.close()
-    server.wait(10)
+    with model_process() as model:
+        yield model
 
 
 @pytest.fixture
-def stepline(model_url: str) -> Iterator[Stepline]:
+def stepline(model: ModelProcess) -> Iterator[Stepline]:
     """The command with an empty home of its own."""
     home = Path(tempfile.mkdtemp(prefix="slapp", dir="/tmp"))
-    command = isolated(home, STEPLINE_LLM_BASE_URL=model_url, STEPLINE_LLM_MODEL="test/model-1")
+    command = isolated(home, STEPLINE_LLM_BASE_URL=model.url, STEPLINE_LLM_MODEL="test/model-1")
     yield command
     command.end_worker()
     shutil.rmtree(home)
@@ -56,6 +46,14 @@ def app(stepline: Stepline, *options: str, size: tuple[int, int] = (120, 40)) ->
     with Terminal(command, size=size, env=stepline.env, cwd=stepline.cwd) as terminal:
         terminal.wait_for(READY, 30)
         yield terminal
+
+
+def half_answered(terminal: Terminal, gate: str) -> str:
+    """Sends a message and waits until half its answer is there; returns the message."""
+    text = HALF.replace("GATE", gate)
+    say(terminal, text)
+    terminal.wait_for(f"You said: gate:{gate}")
+    return text
 
 
 def say(terminal: Terminal, text: str) -> None:
@@ -94,15 +92,15 @@ def tasks(stepline: Stepline) -> list[dict[str, Any]]:
     return json.loads(done.stdout)
 
 
-def assert_answered(stepline: Stepline) -> None:
+def assert_answered(stepline: Stepline, text: str) -> None:
     """One message was sent, and its answer is whole."""
     [task] = tasks(stepline)
     assert task["status"] == "completed"
-    assert task["output_data"]["ai_response"] == f"You said: {SLOW}"
+    assert task["output_data"]["ai_response"] == f"You said: {text}"
     conversation = str(task["input_data"]["conversation_id"])
     done = stepline.run("conversations", "show", conversation, "--json")
     messages = json.loads(done.stdout)["messages"]
-    assert [message["content"] for message in messages] == [SLOW, f"You said: {SLOW}"]
+    assert [message["content"] for message in messages] == [text, f"You said: {text}"]
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -120,24 +118,27 @@ def test_type_read_quit_and_come_back(stepline: Stepline, size: tuple[int, int])
 
 @pytest.mark.parametrize("size", SIZES)
 def test_steps_are_seen_while_it_runs_and_typing_never_blocks(
-    stepline: Stepline, size: tuple[int, int]
+    stepline: Stepline, model: ModelProcess, size: tuple[int, int]
 ):
+    gate = f"typing-{size[0]}"
     with app(stepline, size=size) as terminal:
-        say(terminal, SLOW)
+        half_answered(terminal, gate)
         terminal.wait_for("AI is thinking")
-        terminal.wait_for("You said: pace")
         say(terminal, "and this one meanwhile")
         terminal.type("a draft")
         terminal.wait_for("> a draft")
+        model.open(gate)
         terminal.wait_for("You said: and this one meanwhile")
     assert [task["status"] for task in tasks(stepline)] == ["completed", "completed"]
 
 
 @pytest.mark.parametrize("end", ["hang up", "SIGTERM", "SIGKILL"])
-def test_whatever_ends_the_app_the_answer_is_there_on_return(stepline: Stepline, end: str):
+def test_whatever_ends_the_app_the_answer_is_there_on_return(
+    stepline: Stepline, model: ModelProcess, end: str
+):
+    gate = end.replace(" ", "-")
     with app(stepline) as terminal:
-        say(terminal, SLOW)
-        terminal.wait_for("You said: pace")
+        text = half_answered(terminal, gate)
         if end == "hang up":
             terminal.hang_up()
         else:
@@ -146,17 +147,17 @@ def test_whatever_ends_the_app_the_answer_is_there_on_return(stepline: Stepline,
         if end == "SIGTERM":
             assert code == 128 + signal.SIGTERM
             assert_restored(terminal)
+    model.open(gate)
     with app(stepline) as terminal:
         terminal.wait_for("Generated in")
         leave(terminal)
-    assert_answered(stepline)
+    assert_answered(stepline, text)
 
 
 @pytest.mark.parametrize("victim", ["worker", "database"])
-def test_what_is_killed_below_it_comes_back(stepline: Stepline, victim: str):
+def test_what_is_killed_below_it_comes_back(stepline: Stepline, model: ModelProcess, victim: str):
     with app(stepline) as terminal:
-        say(terminal, SLOW)
-        terminal.wait_for("You said: pace")
+        text = half_answered(terminal, victim)
         if victim == "worker":
             [worker] = [
                 child
@@ -167,10 +168,11 @@ def test_what_is_killed_below_it_comes_back(stepline: Stepline, victim: str):
         else:
             pid_file = Path(stepline.env["STEPLINE_DATA_DIR"]) / "postgres/postmaster.pid"
             psutil.Process(int(pid_file.read_text().splitlines()[0])).kill()
+        model.open(victim)
         terminal.wait_for("Generated in", 60)
         terminal.wait_for(READY)
         leave(terminal)
-    assert_answered(stepline)
+    assert_answered(stepline, text)
 
 
 def test_a_failure_is_a_sentence_and_r_tries_again(stepline: Stepline):
@@ -187,8 +189,7 @@ def test_a_failure_is_a_sentence_and_r_tries_again(stepline: Stepline):
 
 def test_c_cancels_after_asking(stepline: Stepline):
     with app(stepline) as terminal:
-        say(terminal, "pace:0.2 " + "word " * 200)
-        terminal.wait_for("You said: pace")
+        half_answered(terminal, "never-opened")
         to_conversation(terminal)
         terminal.press("c")
         terminal.wait_for(r"(?i)cancel.*\?")

@@ -1,8 +1,6 @@
 """The real command on a real embedded PostgreSQL and a model server on the loopback."""
 
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +9,7 @@ import pytest
 
 from core.store.embedded import EmbeddedServer
 from tests.support.command import Stepline, isolated
+from tests.support.model_process import ModelProcess, model_process
 
 
 @pytest.fixture
@@ -22,27 +21,17 @@ def bare(tmp_path: Path) -> Iterator[Stepline]:
 
 
 @pytest.fixture(scope="session")
-def model_url() -> Iterator[str]:
-    """The base URL of a model server that obeys words in the message (see its module)."""
-    server = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.openai_server"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[2],
-    )
-    assert server.stdout is not None
-    assert server.stdin is not None
-    yield server.stdout.readline().strip()
-    server.stdin.close()
-    server.wait(10)
+def model() -> Iterator[ModelProcess]:
+    """A model server that obeys words in the message."""
+    with model_process() as model:
+        yield model
 
 
 @pytest.fixture(scope="session")
-def stepline(model_url: str) -> Iterator[Stepline]:
+def stepline(model: ModelProcess) -> Iterator[Stepline]:
     """The command with a database that stays up for the whole run, and that model."""
     home = Path(tempfile.mkdtemp(prefix="slcli", dir="/tmp"))
-    command = isolated(home, STEPLINE_LLM_BASE_URL=model_url, STEPLINE_LLM_MODEL="test/model-1")
+    command = isolated(home, STEPLINE_LLM_BASE_URL=model.url, STEPLINE_LLM_MODEL="test/model-1")
     # Held here, or each command would start and stop the server.
     server = EmbeddedServer(Path(command.env["STEPLINE_DATA_DIR"]))
     server.start()

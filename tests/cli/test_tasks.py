@@ -11,6 +11,7 @@ import pytest
 
 from tests.cli.test_send import CHAT_STEPS
 from tests.support.command import Stepline
+from tests.support.model_process import ModelProcess
 
 
 def send(stepline: Stepline, text: str) -> dict[str, Any]:
@@ -110,9 +111,14 @@ def test_watch_has_a_line_for_every_step(stepline: Stepline):
     assert ids == sorted(set(ids))
 
 
-def test_watch_follows_live_what_show_tells_later(stepline: Stepline):
-    ids = json.loads(stepline.run("send", "--no-wait", "--json", "pace:0.1 say:a b c d e").stdout)
-    live = stepline.run("tasks", "watch", ids["task_id"]).stdout.splitlines()
+def test_watch_follows_live_what_it_tells_later(stepline: Stepline, model: ModelProcess):
+    ids = json.loads(stepline.run("send", "--no-wait", "--json", "gate:watch say:a b c d").stdout)
+    watch = stepline.start("tasks", "watch", ids["task_id"])
+    assert watch.stdout is not None
+    live = [watch.stdout.readline().rstrip("\n")]
+    model.open("watch")
+    live += watch.stdout.read().splitlines()
+    watch.communicate()
     later = stepline.run("tasks", "watch", ids["task_id"]).stdout.splitlines()
     with_event = [line for line in live if json.loads(line)["event_id"]]
     assert with_event == [line for line in later if json.loads(line)["event_id"]]

@@ -4,6 +4,7 @@ import re
 from importlib.metadata import version
 
 from tests.support.command import COMMAND, Stepline
+from tests.support.model_process import ModelProcess
 from tests.support.pty_terminal import Terminal
 
 
@@ -16,14 +17,15 @@ def test_send_shows_steps_and_answer_on_one_screen(stepline: Stepline):
     assert sum(line.startswith("Preparing request:") for line in lines) == 1
 
 
-def test_ctrl_c_leaves_a_sentence(stepline: Stepline):
-    command = [COMMAND, "send", "pace:0.2 say:" + "word " * 50]
+def test_ctrl_c_leaves_a_sentence(stepline: Stepline, model: ModelProcess):
+    command = [COMMAND, "send", "gate:ctrl-c say:" + "word " * 50]
     with Terminal(command, env=stepline.env, cwd=stepline.cwd) as terminal:
         terminal.wait_for("^word word")
         terminal.press("ctrl+c")
         assert terminal.wait_exit() == 130
         assert re.search(r"^Interrupted; task #\d+ goes on", terminal.text(), re.MULTILINE)
         assert "Traceback" not in terminal.text()
+    model.open("ctrl-c")
 
 
 def test_tables_end_where_the_line_ends(stepline: Stepline):

@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.command import Stepline
 from tests.support.database import Database
+from tests.support.model_process import ModelProcess
 
 
 @pytest.fixture
@@ -64,20 +65,21 @@ def test_without_a_worker_send_says_so(remote: Stepline):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_it_finishes_what_it_holds(remote: Stepline, number: signal.Signals):
+def test_it_finishes_what_it_holds(remote: Stepline, model: ModelProcess, number: signal.Signals):
     with working(remote) as worker:
-        task_id = send(remote, "pace:0.1 say:a b c d e f")
+        task_id = send(remote, f"gate:finish-{number.name} say:a b c d e f")
         begun(remote, task_id)
         worker.send_signal(number)
-        _, said = worker.communicate(timeout=30)
-        assert worker.returncode == 0
-        assert "Finishing what it holds (1)" in said
+        assert worker.stderr is not None
+        assert "Finishing what it holds (1)" in worker.stderr.readline()
+        model.open(f"finish-{number.name}")
+        assert worker.wait(30) == 0
     assert status(remote, task_id) == "completed"
 
 
-def test_a_second_signal_ends_it_and_another_one_goes_on(remote: Stepline):
+def test_a_second_signal_ends_it_and_another_one_goes_on(remote: Stepline, model: ModelProcess):
     with working(remote) as worker:
-        task_id = send(remote, "pace:0.3 say:a b c d e f g h i j")
+        task_id = send(remote, "gate:second say:a b c d e f g h i j")
         begun(remote, task_id)
         worker.send_signal(signal.SIGINT)
         assert worker.stderr is not None
@@ -87,6 +89,7 @@ def test_a_second_signal_ends_it_and_another_one_goes_on(remote: Stepline):
         assert worker.returncode == 130
         assert "Traceback" not in said
     assert status(remote, task_id) == "processing"
+    model.open("second")
     with working(remote):
         assert remote.run("tasks", "watch", task_id).returncode == 0
 
@@ -97,32 +100,34 @@ def test_an_unreachable_database_is_3(bare: Stepline):
     assert re.fullmatch(r"stepline: .*\n", done.stderr)
 
 
-def test_send_survives_the_death_of_its_worker(bare: Stepline, model_url: str):
+def test_send_survives_the_death_of_its_worker(bare: Stepline, model: ModelProcess):
     """The worker that `send` started is killed in the middle of the answer."""
-    command = bare.having(STEPLINE_LLM_BASE_URL=model_url)
+    command = bare.having(STEPLINE_LLM_BASE_URL=model.url)
     words = " ".join(f"word{number}" for number in range(40))
-    process = command.start("send", f"pace:0.1 say:{words}")
+    process = command.start("send", f"gate:worker-death say:{words}")
     assert process.stdout is not None
     assert process.stdout.read(5) == "word0"
     [worker] = [
         child for child in psutil.Process(process.pid).children() if "worker" in child.cmdline()
     ]
     worker.kill()
+    model.open("worker-death")
     text = "word0" + process.stdout.read()
     process.communicate()
     assert process.returncode == 0
     assert text.split() == words.split()
 
 
-def test_send_survives_the_death_of_its_database(bare: Stepline, model_url: str):
+def test_send_survives_the_death_of_its_database(bare: Stepline, model: ModelProcess):
     """PostgreSQL is killed in the middle of the answer."""
-    command = bare.having(STEPLINE_LLM_BASE_URL=model_url)
+    command = bare.having(STEPLINE_LLM_BASE_URL=model.url)
     words = " ".join(f"word{number}" for number in range(40))
-    process = command.start("send", f"pace:0.1 say:{words}")
+    process = command.start("send", f"gate:database-death say:{words}")
     assert process.stdout is not None
     assert process.stdout.read(5) == "word0"
     pid_file = Path(command.env["STEPLINE_DATA_DIR"]) / "postgres/postmaster.pid"
     psutil.Process(int(pid_file.read_text().splitlines()[0])).kill()
+    model.open("database-death")
     text = "word0" + process.stdout.read()
     process.communicate()
     assert process.returncode == 0
