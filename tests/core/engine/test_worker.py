@@ -182,8 +182,9 @@ async def test_an_answer_cut_at_max_tokens_says_so(scene: Scene, server: OpenAiS
 
 
 async def test_a_cancel_closes_the_model_connection_within_a_second(
-    scene: Scene, server: OpenAiServer
+    scene: Scene, server: OpenAiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("core.engine.local.loop._PULSE", 60.0)  # by the notification alone
     server.say(Reply(["Half", Hang()]))
     async with scene.worker():
         sent = scene.send("Hi")
@@ -212,6 +213,7 @@ async def test_a_task_created_without_a_notification_is_found(
     scene: Scene, server: OpenAiServer
 ) -> None:
     async with scene.worker():
+        await scene.final(scene.send("say:so it listens").task_id)
         with scene.database.owner() as connection:
             connection.execute("ALTER TABLE async_tasks DISABLE TRIGGER hint")
         sent = scene.send("say:found")
