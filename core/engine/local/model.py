@@ -22,7 +22,6 @@ from core.text import clean_line
 if TYPE_CHECKING:
     from core.settings import LlmSettings
 
-_HOMEPAGE = "https://github.com/stepline/stepline"
 _MAX_CHARS = 4_000_000
 """No answer is longer; a server that never stops is cut off here."""
 _MAX_ERROR_BYTES = 64 * 1024
@@ -145,7 +144,6 @@ class OpenAiModel:
             "Accept": "text/event-stream",
             "Cache-Control": "no-store",
             "Content-Type": "application/json",
-            "HTTP-Referer": _HOMEPAGE,
             "X-Title": "stepline",
         }
         if self._llm.api_key is not None:
