@@ -32,16 +32,23 @@ HOSTILE = (
 
 
 class ScreenApp(App[None]):
-    """Shows `shown`; time stands still at `NOW`."""
+    """Shows `shown`; time stands still at `NOW` unless told otherwise."""
 
     ENABLE_COMMAND_PALETTE = False
 
-    def __init__(self, shown: Widget | Screen[Any], *, ascii: bool = False, session: object = None):
+    def __init__(
+        self,
+        shown: Widget | Screen[Any],
+        *,
+        ascii: bool = False,
+        session: object = None,
+        frozen: bool = True,
+    ):
         super().__init__()
         self.shown = shown
-        self.copied: list[str] = []
         clock = Clock(self.set_interval)
-        clock.freeze(NOW)
+        if frozen:
+            clock.freeze(NOW)
         self.context = Context(
             settings=cast(Any, None),
             symbols=ASCII if ascii else UNICODE,

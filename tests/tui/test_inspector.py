@@ -6,10 +6,12 @@ from textual.pilot import Pilot
 
 from core.session import Session, user_of
 from core.settings import Settings
+from core.timeline import StepState, StepView
 from tests.support.database import Database
 from tests.tui.rows import insert, steps, task
 from tests.tui.screen_app import HOSTILE, NOW, ScreenApp, SessionApp, until
 from tui.screens.inspector import InspectorScreen
+from tui.widgets.timeline_bar import bar, span
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
 
@@ -200,3 +202,78 @@ async def test_five_tabs_go_around(session: Session):
             assert f"[{name}]" in app.screen_text()
         await pilot.press("shift+tab")
         await until(pilot, lambda: 'task_type: "chat"' in app.screen_text())
+
+
+async def test_the_clock_runs_only_while_the_task_does(session: Session, database: Database):
+    task_id = await new_task(session)
+    app = ScreenApp(InspectorScreen(session, task_id), session=session, frozen=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "waiting" in app.screen_text())
+        assert app.context.clock.running
+        with database.worker() as worker:
+            worker.execute("SELECT task_claim(%s, 'w')", (task_id,))
+            worker.execute("SELECT task_step(%s, 'calling_ai', 'Asking')", (task_id,))
+            await until(pilot, lambda: "◐ AI is thinking" in app.screen_text())
+            before = app.screen_text()
+            await until(pilot, lambda: app.screen_text() != before)
+            worker.execute("SELECT chat_reply(%s, 'Hi!', null, '{}')", (task_id,))
+        await until(pilot, lambda: "✓ completed" in app.screen_text())
+        assert not app.context.clock.running
+
+
+async def test_leaving_stops_the_clock(session: Session):
+    task_id = await new_task(session)
+    app = ScreenApp(InspectorScreen(session, task_id), session=session, frozen=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "waiting" in app.screen_text())
+        await pilot.press("q")
+        await until(pilot, lambda: len(app.screen_stack) == 1)
+        assert not app.context.clock.running
+
+
+def step(begin: float, end: float | None, name: str = "a") -> StepView:
+    at = [None if each is None else NOW + timedelta(seconds=each) for each in (begin, end)]
+    state = StepState.CURRENT if end is None else StepState.DONE
+    return StepView(name, name, "", state, at[0], at[1])
+
+
+@pytest.mark.parametrize(
+    ("view", "drawn"),
+    [
+        (step(0, 5), "#####     "),
+        (step(5, 10), "     #####"),
+        (step(9.99, 10), "         #"),
+        (step(0, 0), "#         "),
+        (step(2, None), "  ######  "),
+        (step(0, 100), "##########"),
+        (StepView("a", "a", "", StepState.WAITING), "          "),
+    ],
+)
+def test_bars_are_to_scale(view: StepView, drawn: str):
+    assert bar(view, NOW, 10, NOW + timedelta(seconds=8), 10) == drawn
+
+
+def test_the_scale_is_exact_at_the_end_and_grows_in_jumps_before():
+    assert span([step(0, 3), step(3, 8.4)], NOW) == pytest.approx(8.4)
+    running = [step(0, 3), step(3, None)]
+    spans = [span(running, NOW + timedelta(seconds=seconds)) for seconds in (4, 5, 6, 9, 11)]
+    assert spans == [5, 5, 10, 10, 20]
+    assert span([], NOW) == 1
+
+
+def test_of_many_steps_the_last_are_shown(snap_compare, settings: Settings, database: Database):
+    running = task(user_of(settings)[0], 128, ago=60, current_step="step_29")
+    events = [
+        {
+            "id": number + 1,
+            "task_id": 128,
+            "event_type": "step_update",
+            "event_data": {"step": f"step_{number}"},
+            "created_at": NOW - timedelta(seconds=60 - 2 * number),
+        }
+        for number in range(30)
+    ]
+    insert(database, "async_tasks", [running])
+    insert(database, "task_events", events)
+    app = SessionApp(settings, inspect)
+    assert snap_compare(app, terminal_size=(80, 24), run_before=loaded)

@@ -326,3 +326,20 @@ async def test_bulk_goes_on_after_a_refusal_and_stops_when_nobody_answers():
     assert refused.sentence("Retried") == (
         "Retried 0 tasks; 5 could not be: #1 (No), #2 (No), #3 (No), and 2 more."
     )
+
+
+async def test_rows_that_arrive_leave_a_reader_where_they_scrolled(
+    session: Session, database: Database
+):
+    many(database, session.store.user_id, 2_000)
+    screen = TaskListScreen(session)
+    app = ScreenApp(screen, session=session)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: shown(app)[:1] == [2_000])
+        table = screen.query_one(TaskTable)
+        known = table.count
+        table.scroll_to(y=known - 40, animate=False)
+        await until(pilot, lambda: table.count > known)
+        await pilot.pause()
+        assert table.cursor == 0
+        assert shown(app)[0] == 2_000 - (known - 40)

@@ -3,11 +3,10 @@
 from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
-from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from core.changes import Change, Deleted, Table, TaskChanged
 from core.errors import InputError
@@ -17,8 +16,7 @@ from tui import query
 from tui.actions import bindings, bindings_of
 from tui.bulk import each
 from tui.context import context
-from tui.format import count, plural
-from tui.paint.styles import BOLD, DIM, FAILED
+from tui.format import plural
 from tui.screens.confirm import ConfirmScreen
 from tui.screens.inspector import InspectorScreen
 from tui.screens.live import LiveScreen, tell, tried
@@ -26,7 +24,8 @@ from tui.screens.new_task import NewTaskScreen
 from tui.task_index import Column, TaskIndex
 from tui.widgets.key_line import KeyLine
 from tui.widgets.quiet_input import QuietInput
-from tui.widgets.task_table import TaskColumns, TaskTable
+from tui.widgets.task_heading import TaskColumns, TaskHeading
+from tui.widgets.task_table import TaskTable
 
 _PAGE = 200
 _EVERYTHING = 1 << 62
@@ -43,7 +42,6 @@ class TaskListScreen(LiveScreen[None]):
     ]
     DEFAULT_CSS = """
     TaskListScreen {
-        #heading { height: 1; }
         #filter { display: none; }
         &.-filtering #filter { display: block; }
     }
@@ -61,7 +59,7 @@ class TaskListScreen(LiveScreen[None]):
 
     def compose(self) -> ComposeResult:
         """Heading, filter, columns, rows, keys."""
-        yield Static(id="heading")
+        yield TaskHeading(self._index)
         yield QuietInput(self._line, placeholder=query.EXAMPLE, id="filter")
         yield TaskColumns(self._index)
         yield TaskTable(self._index)
@@ -87,19 +85,14 @@ class TaskListScreen(LiveScreen[None]):
     def _table(self) -> TaskTable:
         return self.query_one(TaskTable)
 
+    @property
+    def _reading_all(self) -> bool:
+        return self._until >= _EVERYTHING and not self._index.complete
+
+    @on(TaskTable.Marked)
     def _head(self) -> None:
-        text = Text(" Tasks", BOLD, no_wrap=True)
-        known = count(len(self._index)) + ("" if self._index.complete else "+")
-        text.append(f"  {known}", DIM)
-        if self._table.marked:
-            text.append(f"  {count(len(self._table.marked))} marked", BOLD)
-        if self._wrong:
-            text.append(f"  {self._wrong}", FAILED)
-        elif self._until >= _EVERYTHING and not self._index.complete:
-            text.append("  reading all of them; esc stops", DIM)
-        elif self._line:
-            text.append(f"  {self._line}", DIM)
-        self.query_one("#heading", Static).update(text, layout=False)
+        note = "reading all of them; esc stops" if self._reading_all else self._line
+        self.query_one(TaskHeading).show(len(self._table.marked), note, self._wrong)
 
     # Reading.
 
@@ -138,27 +131,21 @@ class TaskListScreen(LiveScreen[None]):
             self._table.arranged(here)
             self._head()
         self._until = len(self._index)
-        self._arrive()
-        self._head()
-
-    def _arrive(self) -> None:
         if self._to_end and self._index.complete:
             self._table.cursor = len(self._index) - 1
         self._to_end = False
+        self._head()
 
     @on(TaskTable.MoreWanted)
     def _read_on(self, event: TaskTable.MoreWanted) -> None:
         self._read_to(event.count)
 
     @on(TaskTable.RowsWanted)
-    def _fetch(self, event: TaskTable.RowsWanted) -> None:
-        self._fetch_rows(event.ids)
-
     @work(group="fetch")
-    async def _fetch_rows(self, ids: list[int]) -> None:
-        views = await tried(self, self.session.feed.load(ids))
+    async def _fetch(self, event: TaskTable.RowsWanted) -> None:
+        views = await tried(self, self.session.feed.load(event.ids))
         if views is not None:
-            for task_id in ids:
+            for task_id in event.ids:
                 view = views.get(task_id)
                 if view is None:
                     self._index.drop(task_id)
@@ -221,7 +208,7 @@ class TaskListScreen(LiveScreen[None]):
 
     def action_app_back(self) -> None:
         """Stops reading, takes the marks away, takes the filter away, or leaves."""
-        if self._until >= _EVERYTHING and not self._index.complete:
+        if self._reading_all:
             self.workers.cancel_group(self, "read")
             self._until = len(self._index)
             self._index.order(Column.ID, reverse=False)
@@ -258,10 +245,6 @@ class TaskListScreen(LiveScreen[None]):
             self._read_to(_EVERYTHING)
         self._table.arranged(here)
         self.query_one(TaskColumns).refresh()
-        self._head()
-
-    @on(TaskTable.Marked)
-    def _marked(self) -> None:
         self._head()
 
     def action_tasks_select_all(self) -> None:

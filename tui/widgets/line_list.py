@@ -76,9 +76,12 @@ class LineList(ScrollView, can_focus=True):
 
     def rows_changed(self) -> None:
         """To be called when there are more, fewer or other rows: redraws those on the screen."""
+        # Who has scrolled away from the cursor with the wheel is left there.
+        followed = self.cursor in range(*self._shown)
         self.virtual_size = Size(0, self.count)
         self.cursor = self.validate_cursor(self.cursor)
-        self._show_cursor()
+        if followed:
+            self._show_cursor()
         self.refresh()
 
     def row_changed(self, index: int) -> None:
@@ -90,8 +93,13 @@ class LineList(ScrollView, can_focus=True):
     @property
     def on_screen(self) -> range:
         """The numbers of the rows that are on the screen."""
+        top, end = self._shown
+        return range(top, min(self.count, end))
+
+    @property
+    def _shown(self) -> tuple[int, int]:
         top = round(self.scroll_y)
-        return range(top, min(self.count, top + self.scrollable_content_region.height))
+        return top, top + self.scrollable_content_region.height
 
     def render_line(self, y: int) -> Strip:
         """Draws line `y` of the screen."""

@@ -4,42 +4,40 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from rich.segment import Segment
-from rich.text import Text
 from textual.geometry import Region
 from textual.message import Message
-from textual.widget import Widget
 
 from core.models import Task, TaskStatus
 from tui.clock import Beat
 from tui.context import context
-from tui.format import fit, pad
+from tui.format import pad
 from tui.paint.lines import Line, line
 from tui.paint.styles import ACCENT, BOLD, DIM, PLAIN
 from tui.paint.taskrow import STATUS_STYLES, detail, elapsed
-from tui.task_index import Column, TaskIndex
+from tui.task_index import TaskIndex
 from tui.widgets.line_list import LineList
 
 _AHEAD = 100
 """So many rows before the end of what is known, the next page is asked for."""
-_MARK, _STATUS, _ELAPSED, _CREATED = 2, 12, 8, 9
+MARK, STATUS, ELAPSED, CREATED = 2, 12, 8, 9
 
 
 @dataclass(frozen=True, slots=True)
-class _Widths:
+class Widths:
     id: int
     type: int
     what: int
 
     @classmethod
-    def of(cls, width: int) -> "_Widths":
+    def of(cls, width: int) -> "Widths":
         id_width, type_width = (7, 14) if width < 100 else (9, 22)
-        fixed = _MARK + id_width + type_width + _STATUS + _ELAPSED + _CREATED + 4
+        fixed = MARK + id_width + type_width + STATUS + ELAPSED + CREATED + 4
         return cls(id_width, type_width, max(0, width - fixed))
 
     @property
     def status_at(self) -> int:
         """The cell of a row's symbol."""
-        return _MARK + self.id + self.type + 2
+        return MARK + self.id + self.type + 2
 
 
 class TaskTable(LineList):
@@ -146,18 +144,18 @@ class TaskTable(LineList):
     def _beat(self, beat: Beat) -> None:
         self._beat_now = beat
         width = self.scrollable_content_region.width
-        widths = _Widths.of(width)
+        widths = Widths.of(width)
         running = self._ticking()
         for place, row in enumerate(running):
             y = row - round(self.scroll_y)
             if beat.ticks_row(place):
-                self.refresh(Region(width - _ELAPSED - _CREATED, y, _ELAPSED, 1))
+                self.refresh(Region(width - ELAPSED - CREATED, y, ELAPSED, 1))
             if beat.spins_row(place, len(running)):
                 self.refresh(Region(widths.status_at, y, 1, 1))
 
     def draw(self, index: int, width: int) -> Line:
         """Mark, id, type, status, what it says, elapsed, when it was created."""
-        task, widths = self.index.row(index), _Widths.of(width)
+        task, widths = self.index.row(index), Widths.of(width)
         symbols = context(self).symbols
         task_id = self.index.id_at(index)
         mark = f"{symbols.mark} " if task_id in self.marked else "  "
@@ -174,10 +172,10 @@ class TaskTable(LineList):
         return [
             *line((mark, ACCENT), (name, BOLD)),
             Segment(f" {pad(task.task_type, widths.type, symbols.ellipsis)} "),
-            *line((pad(f"{symbol} {task.status.value}", _STATUS), STATUS_STYLES[task.status])),
+            *line((pad(f"{symbol} {task.status.value}", STATUS), STATUS_STYLES[task.status])),
             Segment(" "),
             *_filled(what, widths.what),
-            Segment(f"{spent:>{_ELAPSED}}{created:>{_CREATED}} ", DIM),
+            Segment(f"{spent:>{ELAPSED}}{created:>{CREATED}} ", DIM),
         ]
 
     def action_list_last(self) -> None:
@@ -193,34 +191,6 @@ class TaskTable(LineList):
             self.row_changed(self.cursor)
             self.post_message(self.Marked())
             self.cursor += 1
-
-
-class TaskColumns(Widget):
-    """The heads of the columns; an arrow says what the list is sorted by."""
-
-    DEFAULT_CSS = "TaskColumns { height: 1; }"
-
-    def __init__(self, index: TaskIndex) -> None:
-        super().__init__()
-        self._index = index
-
-    def render(self) -> Text:
-        """The line, in the widths of the table beside its scrollbar."""
-        widths, symbols = _Widths.of(self.size.width - 1), context(self).symbols
-        down = symbols.up if self._index.reverse else symbols.down
-
-        def head(name: str, column: Column | None = None) -> str:
-            return f"{name} {down}" if column is self._index.column else name
-
-        left = (
-            " " * _MARK
-            + pad(head("task", Column.ID), widths.id)
-            + f" {pad(head('type', Column.TYPE), widths.type)} "
-            + f"{pad(head('status', Column.STATUS), _STATUS)} "
-            + pad("what it says", widths.what)
-        )
-        right = f"{head('time', Column.ELAPSED):>{_ELAPSED}}{'created':>{_CREATED}}"
-        return Text(fit(left + right, self.size.width, ""), DIM, no_wrap=True)
 
 
 def _filled(drawn: Line, width: int) -> Line:
