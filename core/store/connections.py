@@ -69,7 +69,7 @@ class Connections:
                         (self._user_id, self._email),
                     )
                 await self._act_as_user(connection)
-                await _check_schema(connection)
+                await check_schema(connection)
                 offset = await _clock_offset(connection)
             self._pool = AsyncConnectionPool(
                 self._conninfo,
@@ -183,7 +183,8 @@ def reason(error: BaseException) -> str:
     return clean_line(str(error).strip().split("\n")[0]) or type(error).__name__
 
 
-async def _check_schema(connection: Connection) -> None:
+async def check_schema(connection: Connection) -> None:
+    """Raises SchemaError unless the database's schema is the one this program needs."""
     have = 0
     with suppress(
         psycopg.errors.UndefinedFunction,

@@ -11,9 +11,15 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from core.errors import SchemaError, SteplineError, StoreUnreachableError
-from core.store.connections import LOST, Connection, Revive, reason
-from schema.runner import latest_version
+from core.errors import SteplineError
+from core.store.connections import (
+    LOST,
+    Connection,
+    Revive,
+    check_schema,
+    reason,
+    translated_errors,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -44,25 +50,9 @@ class Database:
 
     async def open(self) -> None:
         """Makes sure that a worker can work here: StoreUnreachableError, SchemaError."""
-        try:
+        with translated_errors():
             async with self.transaction() as connection:
-                cursor = await connection.execute("SELECT public.stepline_schema_version() AS have")
-                row = await cursor.fetchone()
-        except LOST as error:
-            raise StoreUnreachableError(
-                f"The database does not answer ({reason(error)}). Try again, "
-                "or run `stepline doctor`."
-            ) from error
-        except psycopg.Error as error:
-            raise SchemaError(
-                f"No worker can work on this database ({reason(error)}): run `stepline migrate`."
-            ) from error
-        have, need = (row["have"] if row else 0), latest_version()
-        if have != need:
-            advice = "run `stepline migrate`" if have < need else "update stepline"
-            raise SchemaError(
-                f"The database's schema is at version {have}, this worker needs {need}: {advice}."
-            )
+                await check_schema(connection)
 
     async def close(self) -> None:
         """Closes what is idle."""
