@@ -35,12 +35,15 @@ class Beat:
             return False
         # 4 turns a second for a few rows, 2 for some, 1 for many: the bytes stay the same.
         turns = 4 if rows <= 2 else 2 if rows <= 6 else 1
-        every = max(1, self.per_second // turns)
+        every = max(min(2, self.per_second), self.per_second // turns)
         return self.number % every == row % every
 
     def ticks_row(self, row: int) -> bool:
-        """Whether the elapsed time of `row` is written anew: once a second."""
-        return self.number % self.per_second == row % self.per_second
+        """Whether the elapsed time of `row` is written anew: once a second.
+
+        Not on the beat of its spinner: two ends of one line are painted as the whole line.
+        """
+        return self.number % self.per_second == (row + 1) % self.per_second
 
     def frame(self, frames: str) -> str:
         """The spinner's character now."""

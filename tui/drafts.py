@@ -37,13 +37,23 @@ class Drafts:
         value = _read(self._draft(conversation_id)).get("text")
         return value if isinstance(value, str) else ""
 
-    def save(self, conversation_id: int | None, text: str) -> None:
-        """Keeps it; an empty text is forgotten."""
+    def request(self, conversation_id: int | None) -> UUID | None:
+        """The request under which the draft was already sent without an answer."""
+        value = _read(self._draft(conversation_id)).get("request")
+        try:
+            return UUID(value) if isinstance(value, str) else None
+        except ValueError:
+            return None
+
+    def save(self, conversation_id: int | None, text: str, request: UUID | None = None) -> None:
+        """Keeps it, with the request it may have been sent under; an empty text is forgotten."""
         path = self._draft(conversation_id)
-        if text:
+        if not text:
+            _remove(path)
+        elif request is None:
             _write(path, {"text": text})
         else:
-            _remove(path)
+            _write(path, {"text": text, "request": str(request)})
 
     def last_conversation(self) -> int | None:
         """Which conversation was open last; None: a new one, or the first start."""

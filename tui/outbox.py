@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from core.errors import SteplineError
 from core.models import Sent
@@ -35,9 +35,12 @@ class Outbox:
         if self.letters:
             self._wake.set()
 
-    def post(self, conversation_id: int | None, text: str) -> None:
-        """Takes a message; those that failed before it are tried again first."""
-        letter = Letter(uuid4(), conversation_id, text)
+    def post(self, conversation_id: int | None, text: str, request: UUID | None = None) -> None:
+        """Takes a message; those that failed before it are tried again first.
+
+        `request`: the one it was sent under before, if it is not known whether that arrived.
+        """
+        letter = Letter(request or uuid4(), conversation_id, text)
         self._drafts.post(letter)
         self.letters.append(letter)
         self.retry()
@@ -49,12 +52,11 @@ class Outbox:
         self._wake.set()
         self._changed()
 
-    def withdraw(self, letter: Letter) -> str:
-        """Takes a failed letter back; returns its text."""
+    def withdraw(self, letter: Letter) -> None:
+        """Takes a failed letter back."""
         self.letters.remove(letter)
         self._drafts.delivered(letter)
         self._changed()
-        return letter.text
 
     def of(self, conversation_id: int | None) -> list[Letter]:
         """The letters to one conversation."""

@@ -3,19 +3,20 @@
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import Static
 
 from core.changes import Change, ConversationChanged, Deleted, LinkChanged, LinkState, Table
 from core.errors import NotFoundError, SteplineError
 from core.models import Sent
+from tui import hints
 from tui.actions import bindings, bindings_of
 from tui.context import context
 from tui.drafts import Drafts, Letter
-from tui.messages import CancelTask, Changes, InspectTask, RetryTask, SessionOpened, StartFailed
+from tui.messages import Changes, SessionOpened, StartFailed
 from tui.outbox import Outbox
 from tui.screens.live import tell
+from tui.screens.task_screen import TaskScreen
 from tui.widgets.composer import Composer
 from tui.widgets.conversation import ConversationPane
 from tui.widgets.header import StatusHeader
@@ -23,6 +24,7 @@ from tui.widgets.key_line import KeyLine
 from tui.widgets.task_panel import TaskPanel
 from tui.widgets.task_rows import TaskRows
 from tui.widgets.transcript import Transcript
+from tui.writing import Writing
 
 WIDE = 100
 """Columns from which on the task panel stands at the side."""
@@ -31,40 +33,8 @@ SMALLEST = (60, 16)
 _SAVE_AFTER = 0.4
 """Seconds after a key press until the draft is on the disk."""
 
-_COMPOSER_HINTS = (
-    ("compose.send", "send"),
-    ("compose.newline", "line"),
-    ("compose.leave", "conversation"),
-    ("app.next_pane", "tasks"),
-    ("app.palette", "commands"),
-    ("app.help", "help"),
-    ("app.quit", "quit"),
-)
-_CONVERSATION_HINTS = (
-    ("chat.type", "type"),
-    ("chat.new", "new"),
-    ("task.retry", "retry"),
-    ("task.cancel", "cancel"),
-    ("chat.edit", "edit"),
-    ("chat.copy", "copy"),
-    ("chat.steps", "steps"),
-    ("chat.thinking", "thinking"),
-    ("list.search", "search"),
-    ("app.help", "help"),
-)
-_PANEL_HINTS = (
-    ("list.open", "inspector"),
-    ("task.retry", "retry"),
-    ("task.cancel", "cancel"),
-    ("task.new", "new task"),
-    ("app.back", "conversation"),
-    ("app.next_pane", "type"),
-    ("app.help", "help"),
-)
-_SEARCH_HINTS = (("list.open", "search"), ("app.back", "leave"))
 
-
-class MainScreen(Screen[None], inherit_bindings=False):
+class MainScreen(TaskScreen, inherit_bindings=False):
     """See the module."""
 
     BINDINGS = [*bindings("start"), *bindings_of("app.next_pane", "app.previous_pane", "app.back")]  # noqa: RUF012
@@ -74,9 +44,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         super().__init__()
         self._drafts = drafts
         self._asked_for = conversation_id
-        self._draft_of = conversation_id or drafts.last_conversation()
-        self._typed = drafts.load(self._draft_of)
-        """What is in the composer."""
+        self._writing = Writing(drafts, conversation_id)
         self._save_timer: Timer | None = None
         self._failed = False
         self.running = 0
@@ -93,7 +61,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
             with Horizontal():
                 yield Static(f" {context(self).symbols.prompt} ", id="prompt", markup=False)
                 yield Composer(id="composer")
-        yield KeyLine(*_COMPOSER_HINTS, id="hints")
+        yield KeyLine(*hints.COMPOSER, id="hints")
         yield Static("stepline needs 60 columns and 16 rows.", id="tiny", markup=False)
 
     # The parts
@@ -121,7 +89,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
     def on_mount(self) -> None:
         """Usable at once: what is typed before there is a session is kept."""
         self.header.show(engine=context(self).settings.engine)
-        self.composer.set_text(self._typed)
+        self.composer.set_text(self._writing.text)
         self.composer.focus()
 
     def on_resize(self, event: events.Resize) -> None:
@@ -171,7 +139,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
     @work(group="enter", exclusive=True)
     async def _enter(self) -> None:
         chat = context(self).session.chat
-        wanted = self._draft_of
+        wanted = self._writing.conversation_id
         try:
             if wanted is not None:
                 try:
@@ -185,7 +153,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
                 wanted = latest[0].id if latest else None
         except SteplineError as error:
             self._tell_problem(str(error))
-        self.open_conversation(wanted)
+        self.open_conversation(wanted, take_along=True)
 
     @on(Changes)
     def _changes(self, event: Changes) -> None:
@@ -213,15 +181,14 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     # Conversations
 
-    def open_conversation(self, conversation_id: int | None) -> None:
-        """Shows another conversation (None: a new one), with what was typed in it."""
-        if conversation_id != self._draft_of:
-            mine, kept = self._typed, self._drafts.load(self._draft_of)
-            self._save_draft()
-            if self.conversation.conversation_id is not None or mine in ("", kept):
-                self._typed = self._drafts.load(conversation_id)
-                self.composer.set_text(self._typed)
-            self._draft_of = conversation_id
+    def open_conversation(self, conversation_id: int | None, *, take_along: bool = False) -> None:
+        """Shows another conversation (None: a new one), with what was typed in it.
+
+        `take_along`: what is being typed goes along, as at the start, when one types before it is
+        known which conversation that is.
+        """
+        if self._writing.move(conversation_id, take_along=take_along):
+            self.composer.set_text(self._writing.text)
         self._drafts.set_last_conversation(conversation_id)
         self.header.show(title="New conversation" if conversation_id is None else "")
         self.conversation.open(conversation_id)
@@ -260,35 +227,35 @@ class MainScreen(Screen[None], inherit_bindings=False):
             if any(letter.error for letter in self._outbox.letters):
                 self._outbox.retry()
             return
-        self._typed = ""
         self.composer.sent_before.append(event.text)
-        self._outbox.post(self._draft_of, event.text)
-        self._save_draft()
+        request = self._writing.sent(event.text)
+        self._outbox.post(self._writing.conversation_id, event.text, request)
         self.conversation.transcript.scroll_to_end()
 
     def _letters_changed(self) -> None:
         if not self.is_mounted:
             return
-        letters = self._outbox.of(self._draft_of)
+        letters = self._outbox.of(self._writing.conversation_id)
         failed = next((letter for letter in letters if letter.error), None)
-        # What could not be sent goes back into the composer; if something else is being typed
-        # there, it waits in the conversation.
         if failed is not None and not self.composer.text and len(letters) == 1:
+            # Back into the composer; if something else is being typed there, it waits in the
+            # conversation.
+            self._tell_problem(f"Not sent: {failed.error}")
             self._take_back(failed)
             return
         self.conversation.set_letters(letters)
-        self._tell_problem(f"Not sent: {failed.error}" if failed else "")
+        if failed is not None:
+            self._tell_problem(f"Not sent: {failed.error}")
 
     def _take_back(self, letter: Letter) -> None:
-        sentence = letter.error
+        self._writing.take_back(letter)
         self.composer.set_text(letter.text)
-        self._tell_problem(f"Not sent: {sentence}")
+        self._outbox.withdraw(letter)
 
     def _letter_sent(self, letter: Letter, sent: Sent) -> None:
-        if letter.conversation_id is None and self._draft_of is None:
-            self._drafts.save(None, "")
-            self._draft_of = sent.conversation_id
-            self._save_draft()
+        self._tell_problem("")
+        if letter.conversation_id is None and self._writing.conversation_id is None:
+            self._writing.adopt(sent.conversation_id)
             self.open_conversation(sent.conversation_id)
 
     @on(ConversationPane.ResendWanted)
@@ -300,7 +267,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         if self.composer.text:
             tell(self, "Something is being typed; send or delete it first.")
         elif event.letter in self._outbox.letters:
-            self.composer.set_text(self._outbox.withdraw(event.letter))
+            self._take_back(event.letter)
             self.composer.focus()
 
     @on(ConversationPane.TypeWanted)
@@ -313,7 +280,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     @on(Composer.Edited)
     def _edited(self, event: Composer.Edited) -> None:
-        self._typed = event.text
+        self._writing.text = event.text
         if self._save_timer is None:
             self._save_timer = self.set_timer(_SAVE_AFTER, self._save_draft)
 
@@ -321,7 +288,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         if self._save_timer is not None:
             self._save_timer.stop()
             self._save_timer = None
-        self._drafts.save(self._draft_of, self._typed)
+        self._writing.save()
 
     def on_unmount(self) -> None:
         """The draft outlives the app."""
@@ -351,48 +318,19 @@ class MainScreen(Screen[None], inherit_bindings=False):
             case "compose.quit":
                 self.app.exit()
 
-    # Tasks
-
-    @on(RetryTask)
-    @work(group="task")
-    async def _retry(self, event: RetryTask) -> None:
-        try:
-            await context(self).session.tasks.retry(event.task_id)
-        except SteplineError as error:
-            tell(self, str(error), bad=True)
-
-    @on(CancelTask)
-    @work(group="task")
-    async def _cancel(self, event: CancelTask) -> None:
-        from tui.screens.confirm import ConfirmScreen
-
-        question = f"Cancel task #{event.task_id}? What it wrote so far stays."
-        if await self.app.push_screen_wait(ConfirmScreen(question, yes="cancel it", no="go on")):
-            try:
-                await context(self).session.tasks.cancel(event.task_id)
-            except SteplineError as error:
-                tell(self, str(error), bad=True)
-
-    @on(InspectTask)
-    def _inspect(self, event: InspectTask) -> None:
-        from tui.screens.inspector import InspectorScreen
-
-        session = context(self).session
-        self.app.push_screen(InspectorScreen(session, event.task_id, event.siblings))
-
     # Focus
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         """The last line names the keys of the pane that has the focus."""
-        hints = self.query_one("#hints", KeyLine)
+        line = self.query_one("#hints", KeyLine)
         if isinstance(event.widget, Composer):
-            hints.show(*_COMPOSER_HINTS)
+            line.show(*hints.COMPOSER)
         elif isinstance(event.widget, Transcript):
-            hints.show(*_CONVERSATION_HINTS)
+            line.show(*hints.CONVERSATION)
         elif isinstance(event.widget, TaskRows):
-            hints.show(*_PANEL_HINTS)
+            line.show(*hints.PANEL)
         else:
-            hints.show(*_SEARCH_HINTS)
+            line.show(*hints.SEARCH)
 
     def _go_pane(self, step: int) -> None:
         panes = [self.composer, self.panel.rows, self.conversation.transcript]

@@ -94,6 +94,7 @@ class LinesView(Widget):
     def _go_to(self, top: int) -> None:
         self._top = top
         self._fill()
+        self._top -= self._window.forget_far(max(0, self._top), self.size.height)
         self._top = max(0, min(self._top, self._max_top))
         self._follow = self.at_end
         self._changed()

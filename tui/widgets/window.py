@@ -8,13 +8,16 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from itertools import accumulate
 
+from tui.pages import PAGE
 from tui.paint.lines import Line
 from tui.widgets.entry import Entry, Outgoing, Painter
 
 CHUNK = 6
 """Entries painted at once when more are needed."""
 MAX_LOADED = 240
-"""More than these are dropped again at the far end."""
+"""More than these are unloaded again at the far end."""
+_SCREENS = 8
+"""Screens of lines that stay painted above and below."""
 
 Item = Entry | Outgoing
 
@@ -65,21 +68,11 @@ class Window:
         self._low += len(entries)
         self._high += len(entries)
         self.more_above = more
-        extra = len(self.entries) - max(MAX_LOADED, self._high)
-        if extra > 0:
-            del self.entries[-extra:]
-            self.more_below = True
 
     def add_below(self, entries: list[Entry], more: bool) -> None:
         """A page of newer entries, not painted yet."""
         self.entries += entries
         self.more_below = more
-        extra = min(len(self.entries) - MAX_LOADED, self._low)
-        if extra > 0:
-            del self.entries[:extra]
-            self._low -= extra
-            self._high -= extra
-            self.more_above = True
 
     def append(self, entry: Entry) -> None:
         """One new entry at the end; it counts as painted if the last one was."""
@@ -87,7 +80,6 @@ class Window:
         self.entries.append(entry)
         if at_end:
             self._high = len(self.entries)
-        self.add_below([], self.more_below)
 
     def paint_above(self, painter: Painter) -> int:
         """Paints the next few entries above; returns how many lines that made."""
@@ -136,21 +128,44 @@ class Window:
         self._tops = [0, *accumulate(len(item.lines) for item in self.items)]
 
     def forget_far(self, top: int, height: int) -> int:
-        """Unpaints what is far above the screen; returns how many lines went there.
+        """Unpaints what is many screens away from line `top`, and unloads what is further still.
 
-        A long answer that streams at the end would otherwise keep everything above it painted.
+        Returns how many lines went above. However long one reads, or an answer streams, the work
+        of a change stays the same.
         """
+        keep = _SCREENS * max(height, 10)
         gone = 0
-        while self._high - self._low > 8 * CHUNK:
+        while self._high - self._low > CHUNK:
             size = len(self.entries[self._low].lines)
-            if gone + size > top - 20 * height:
+            if gone + size > top - keep:
                 break
             gone += size
             self.entries[self._low].lines = []
             self._low += 1
-        if gone:
-            self.measure()
+        below = self.height - top - height
+        while self._high - self._low > CHUNK:
+            size = len(self.entries[self._high - 1].lines)
+            if below - size < keep:
+                break
+            below -= size
+            self._high -= 1
+            self.entries[self._high].lines = []
+        self._unload()
+        self.measure()
         return gone
+
+    def _unload(self) -> None:
+        extra = len(self.entries) - MAX_LOADED
+        above = max(0, min(extra, self._low - PAGE))
+        if above:
+            del self.entries[:above]
+            self._low -= above
+            self._high -= above
+            self.more_above = True
+        below = max(0, min(extra - above, len(self.entries) - self._high - PAGE))
+        if below:
+            del self.entries[-below:]
+            self.more_below = True
 
     def at(self, y: int) -> tuple[Item, int] | None:
         """The item at painted line `y`, and which of its lines that is."""
