@@ -38,6 +38,8 @@ class TimelineBar(Widget):
         self._steps: Sequence[StepView] = ()
         self._hidden = 0
         self._span = 1.0
+        self._drawn = ""
+        """The current step's bar, as it is on the screen."""
 
     def show(self, steps: Sequence[StepView]) -> None:
         """Shows these steps from now on."""
@@ -72,8 +74,18 @@ class TimelineBar(Widget):
             self.refresh()
             return
         for row in range(self.size.height):
-            if self._steps[row + self._hidden].state is StepState.CURRENT:
-                self.refresh(Region(0, row, self.size.width, 1))
+            step = self._steps[row + self._hidden]
+            if step.state is StepState.CURRENT:
+                # The bar is longer only now and then; the time is another one every second.
+                width = self.size.width
+                cells = self._cells(step, width)
+                left = width - _TIME_WIDTH if cells == self._drawn else 0
+                self.refresh(Region(left, row, width - left, 1))
+
+    def _cells(self, step: StepView, width: int) -> str:
+        begin = next((each.started for each in self._steps if each.started is not None), None)
+        room = width - _label_width(width) - _TIME_WIDTH - 5
+        return bar(step, begin, self._span, self._now, room)
 
     def render_line(self, y: int) -> Strip:
         """Draws the step of that row."""
@@ -92,17 +104,20 @@ class TimelineBar(Widget):
     def _row(self, step: StepView, width: int) -> Line:
         symbols = context(self).symbols
         style = _STYLES[step.state]
-        label_width = min(28, max(12, width // 3))
-        room = width - label_width - _TIME_WIDTH - 5
-        begin = next((each.started for each in self._steps if each.started is not None), None)
-        cells = bar(step, begin, self._span, self._now, room).replace("#", symbols.bar_full)
-        label = pad(step.label, label_width, symbols.ellipsis)
+        cells = self._cells(step, width)
+        if step.state is StepState.CURRENT:
+            self._drawn = cells
+        label = pad(step.label, _label_width(width), symbols.ellipsis)
         return [
             *line((f" {symbols.step(step.state)} ", style)),
             *line((f"{label} ", DIM if step.state is StepState.WAITING else PLAIN)),
-            Segment(cells, style),
+            Segment(cells.replace("#", symbols.bar_full), style),
             Segment(duration(step.seconds(self._now)).rjust(_TIME_WIDTH), DIM),
         ]
+
+
+def _label_width(width: int) -> int:
+    return min(28, max(12, width // 3))
 
 
 def bar(
