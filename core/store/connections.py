@@ -62,6 +62,7 @@ class Connections:
         """Connects; returns what to add, in seconds, to this machine's clock to get theirs."""
         with translated_errors():
             async with await self._connect() as connection:
+                await check_schema(connection)
                 with suppress(psycopg.errors.InsufficientPrivilege):
                     # Where sign-up is not ours, the user is there already.
                     await connection.execute(
@@ -69,7 +70,6 @@ class Connections:
                         (self._user_id, self._email),
                     )
                 await self._act_as_user(connection)
-                await check_schema(connection)
                 offset = await _clock_offset(connection)
             self._pool = AsyncConnectionPool(
                 self._conninfo,
@@ -186,11 +186,7 @@ def reason(error: BaseException) -> str:
 async def check_schema(connection: Connection) -> None:
     """Raises SchemaError unless the database's schema is the one this program needs."""
     have = 0
-    with suppress(
-        psycopg.errors.UndefinedFunction,
-        psycopg.errors.UndefinedTable,
-        psycopg.errors.InsufficientPrivilege,
-    ):
+    with suppress(psycopg.errors.UndefinedFunction, psycopg.errors.UndefinedTable):
         cursor = await connection.execute("SELECT public.stepline_schema_version() AS version")
         row = await cursor.fetchone()
         have = int(row["version"]) if row else 0

@@ -51,7 +51,8 @@ class Database:
     async def open(self) -> None:
         """Makes sure that a worker can work here: StoreUnreachableError, SchemaError."""
         with translated_errors():
-            async with self.transaction() as connection:
+            # Before any role is taken: a database without our schema does not have it either.
+            async with await self._connect_as_owner() as connection:
                 await check_schema(connection)
 
     async def close(self) -> None:
@@ -122,8 +123,8 @@ class Database:
             await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
             yield connection
 
-    async def _connect(self) -> Connection:
-        connection = await Connection.connect(
+    async def _connect_as_owner(self) -> Connection:
+        return await Connection.connect(
             self._conninfo,
             autocommit=True,
             row_factory=dict_row,
@@ -133,6 +134,9 @@ class Database:
             keepalives_interval=5,
             keepalives_count=3,
         )
+
+    async def _connect(self) -> Connection:
+        connection = await self._connect_as_owner()
         try:
             await connection.execute("SELECT set_config('role', 'stepline_worker', false)")
         except BaseException:
