@@ -27,6 +27,7 @@ from tui.screens.live import tell
 from tui.screens.main import MainScreen
 from tui.symbols import ASCII, choose
 from tui.theme import NAME, own_theme
+from tui.typeahead import KeysInOrder
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ _AGAIN = 3.0
 """Seconds in which the second ctrl+c quits."""
 
 
-class SteplineApp(terminal.QuietCrash, inherit_bindings=False):
+class SteplineApp(terminal.QuietCrash, KeysInOrder, inherit_bindings=False):
     """Owns the context and the session; the screens do the rest."""
 
     TITLE = "stepline"

@@ -16,6 +16,7 @@ from typing import IO, Any
 from textual.app import App
 from textual.drivers import linux_driver
 from textual.drivers.linux_driver import LinuxDriver
+from textual.screen import Screen
 
 log = logging.getLogger(__name__)
 
@@ -170,3 +171,10 @@ class QuietCrash(App[None]):
             self._exception = error
             self._exception_event.set()
         self._close_messages_no_wait()
+
+    @property
+    def _background_screens(self) -> "list[Screen[Any]]":
+        """None under a screen that covers all: Textual would draw the top one anew, whole, for
+        every change of one below it.
+        """
+        return [] if self.screen.styles.background.a == 1 else super()._background_screens

@@ -11,6 +11,7 @@ from tests.tui.conftest import MainApp, Running, until
 from tui.drafts import Drafts
 from tui.pastes import LONG, Pastes
 from tui.widgets.composer import MAX_ROWS
+from tui.widgets.quiet_input import QuietInput
 
 
 def drafts_of(settings: Settings) -> Drafts:
@@ -217,3 +218,14 @@ async def test_escape_never_quits(running: Running):
         assert app.focused is app.main.conversation.transcript
         await pilot.press("i")
         assert app.focused is app.main.composer
+
+
+async def test_keys_that_arrive_at_once_go_where_the_first_one_leads(running: Running):
+    async with running() as (app, pilot):
+        await pilot.press("escape")
+        for key in "iner":
+            app.post_message(events.Key(key, key))
+        await until(pilot, lambda: app.main.composer.text == "ner")
+        for key, letter in (("escape", None), ("slash", "/"), ("n", "n"), ("r", "r")):
+            app.post_message(events.Key(key, letter))
+        await until(pilot, lambda: app.query_one("#search", QuietInput).value == "nr")
