@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from textual import on, work
 from textual.app import ComposeResult
-from textual.containers import Vertical
+from textual.containers import Horizontal, Vertical
 from textual.message import Message
 
 from core.changes import Change, Deleted, TaskChanged
@@ -40,7 +40,10 @@ class TaskPanel(Vertical):
 
     def compose(self) -> ComposeResult:
         """The rows."""
-        yield TaskRows(id="tasks")
+        rows = TaskRows(id="tasks")
+        with Horizontal():
+            yield rows
+            yield rows.times
 
     @property
     def rows(self) -> TaskRows:
