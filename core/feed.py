@@ -93,10 +93,13 @@ class Feed:
 
     async def stop(self) -> None:
         """Ends all of it; safe to call twice."""
-        loops, self._loops = self._loops, []
-        for loop in loops:
-            loop.cancel()
-        await asyncio.gather(*loops, return_exceptions=True)
+        loops, self._loops = set(self._loops), []
+        while loops:
+            for loop in loops:
+                loop.cancel()
+            # Until Python 3.12 `wait_for`, which psycopg uses, can swallow a cancel that comes
+            # as its wait ends (https://github.com/python/cpython/issues/86296): ask again.
+            _, loops = await asyncio.wait(loops, timeout=0.5)
 
     def subscribe(self) -> Subscription:
         """A reader that gets every change from now on."""

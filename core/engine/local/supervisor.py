@@ -56,6 +56,8 @@ class WorkerSupervisor:
         await asyncio.to_thread(self._lease.acquire_shared)
         if not self._settings.llm.demo:
             self._files.set_settings(self._fingerprint)
+        # Even a command that ends at once leaves a worker behind for what it wrote.
+        await self._look_safely()
         self._watching = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
@@ -69,12 +71,15 @@ class WorkerSupervisor:
 
     async def _watch(self) -> None:
         while True:
-            try:
-                await asyncio.to_thread(self._look)
-            except OSError as error:
-                # A full disk, no more processes: a later look may succeed.
-                _log.warning("No worker could be started: %s", error)
             await asyncio.sleep(_LOOK)
+            await self._look_safely()
+
+    async def _look_safely(self) -> None:
+        try:
+            await asyncio.to_thread(self._look)
+        except OSError as error:
+            # A full disk, no more processes: a later look may succeed.
+            _log.warning("No worker could be started: %s", error)
 
     def _look(self) -> None:
         """Starts a worker if there is none and none is on its way."""
