@@ -8,7 +8,7 @@ from getpass import getuser
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from core.chat import ChatService
-from core.errors import ConfigError, SchemaError, StoreUnreachableError
+from core.errors import ConfigError
 from core.feed import Feed
 from core.settings import Settings
 from core.store.base import Store
@@ -85,11 +85,12 @@ async def _open_store(settings: Settings, stack: AsyncExitStack) -> Store:
     user_id, email = user_of(settings)
     if settings.store == "embedded":
         from core.store.embedded import EmbeddedServer
+        from core.store.upgrade import upgrade
 
         server = EmbeddedServer(settings.data_dir)
         conninfo = await asyncio.to_thread(server.start)
         stack.push_async_callback(asyncio.to_thread, server.release)
-        await asyncio.to_thread(_migrate, conninfo)
+        await asyncio.to_thread(upgrade, conninfo)
 
         async def revive() -> None:
             await asyncio.to_thread(server.ensure_running)
@@ -103,18 +104,3 @@ async def _open_store(settings: Settings, stack: AsyncExitStack) -> Store:
     await store.open()
     stack.push_async_callback(store.close)
     return store
-
-
-def _migrate(conninfo: str) -> None:
-    import psycopg
-
-    from schema.runner import MigrationError, migrate
-
-    try:
-        migrate(conninfo)
-    except MigrationError as error:
-        raise SchemaError(str(error)) from error
-    except psycopg.OperationalError as error:
-        raise StoreUnreachableError(
-            "The bundled database does not answer; try again, or run `stepline doctor`."
-        ) from error

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
-from core.errors import ConfigError, ExitCode, SchemaError, StoreUnreachableError
+from core.errors import ExitCode
 from tui.cli.base import Command, chosen
 from tui.cli.output import put, put_table, say
 
@@ -43,16 +41,15 @@ def migrate(db_url: str | None, status: bool, as_sql: bool) -> int:
 
 
 def _migrate(conninfo: str, status: bool) -> int:
-    from schema import runner
+    from core.store.upgrade import schema_status, upgrade
 
-    with _sentences():
-        if status:
-            _put_status(runner.status(conninfo))
-        else:
-            applied = runner.migrate(conninfo)
-            for migration in applied:
-                put(f"{migration.version:04} {migration.name}")
-            say(f"Applied {len(applied)}." if applied else "The schema was up to date.")
+    if status:
+        _put_status(schema_status(conninfo))
+    else:
+        applied = upgrade(conninfo)
+        for migration in applied:
+            put(f"{migration.version:04} {migration.name}")
+        say(f"Applied {len(applied)}." if applied else "The schema was up to date.")
     return ExitCode.DONE
 
 
@@ -68,31 +65,3 @@ def _put_status(rows: list[MigrationStatus]) -> None:
             for row in rows
         ],
     )
-
-
-@contextmanager
-def _sentences() -> Generator[None]:
-    import psycopg
-
-    from schema.runner import MigrationError
-
-    try:
-        yield
-    except MigrationError as error:
-        raise SchemaError(str(error)) from error
-    except psycopg.ProgrammingError as error:
-        raise ConfigError(f"The database URL is not understood: {_reason(error)}.") from error
-    except psycopg.OperationalError as error:
-        raise StoreUnreachableError(
-            f"The database cannot be reached: {_reason(error)}. Check the URL and the network, "
-            "and try again."
-        ) from error
-
-
-def _reason(error: Exception) -> str:
-    """The first line of what the driver says, without a password."""
-    from core.logs import mask
-    from core.text import clean_line
-
-    lines = str(error).strip().splitlines()
-    return mask(clean_line(lines[0])).rstrip(".") if lines else type(error).__name__

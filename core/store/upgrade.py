@@ -1,0 +1,48 @@
+"""The schema runner with its failures in the words of core."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import psycopg
+
+from core.errors import ConfigError, SchemaError, StoreUnreachableError
+from core.logs import mask
+from core.text import clean_line
+from schema import runner
+from schema.runner import Migration, MigrationError, MigrationStatus
+
+
+def upgrade(conninfo: str) -> list[Migration]:
+    """Applies the missing migrations and returns them.
+
+    Raises SchemaError, ConfigError for a URL that is none, StoreUnreachableError.
+    """
+    with _told():
+        return runner.migrate(conninfo)
+
+
+def schema_status(conninfo: str) -> list[MigrationStatus]:
+    """Every migration, applied or not; raises as `upgrade`."""
+    with _told():
+        return runner.status(conninfo)
+
+
+@contextmanager
+def _told() -> Generator[None]:
+    try:
+        yield
+    except MigrationError as error:
+        raise SchemaError(str(error)) from error
+    except psycopg.ProgrammingError as error:
+        raise ConfigError(f"The database URL is not understood: {_reason(error)}.") from error
+    except psycopg.OperationalError as error:
+        raise StoreUnreachableError(
+            f"The database cannot be reached: {_reason(error)}. Check the URL and the network, "
+            "and try again."
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what the driver says, without a password."""
+    lines = str(error).strip().splitlines()
+    return mask(clean_line(lines[0])).rstrip(".") if lines else type(error).__name__
