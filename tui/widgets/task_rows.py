@@ -19,6 +19,7 @@ from tui.context import context
 from tui.format import plural
 from tui.paint import styles, taskrow
 from tui.paint.lines import Line, indented, justified, line
+from tui.widgets.time_column import TimeColumn
 
 
 @dataclass(slots=True, eq=False)
@@ -34,25 +35,6 @@ class Row:
     def task(self) -> Task:
         """The task itself."""
         return self.view.task
-
-
-class TimeColumn(Widget):
-    """The right edge of the rows, where the times tick.
-
-    Textual paints a changed line from the left edge of its widget: this one makes a tick a third
-    of the bytes.
-    """
-
-    WIDTH = taskrow.TIME_WIDTH + 1
-    DEFAULT_CSS = "TimeColumn { width: 8; height: 1fr; }"
-
-    def __init__(self, rows: "TaskRows") -> None:
-        super().__init__()
-        self._rows = rows
-
-    def render_line(self, y: int) -> Strip:
-        """The part of the rows' line that is here."""
-        return self._rows.whole_line(y).crop(self._rows.size.width)
 
 
 class TaskRows(Widget, can_focus=True):
