@@ -6,10 +6,11 @@ by default it is the bundled one.
 
 import os
 import shutil
-import signal
 import subprocess
 import tempfile
 from pathlib import Path
+
+import psutil
 
 from core.store.embedded import binaries
 from core.store.embedded.account import account_for, let_read, let_through
@@ -57,9 +58,13 @@ class PostgresServer:
         shutil.rmtree(self.dir)
 
     def kill(self) -> None:
-        """Pulls the plug: SIGKILL for the postmaster and everything it started."""
+        """SIGKILL for the postmaster; its sessions notice, and are gone when this returns."""
         pid = int((self.dir / "data" / "postmaster.pid").read_text().splitlines()[0])
-        os.kill(pid, signal.SIGKILL)
+        postmaster = psutil.Process(pid)
+        processes = [postmaster, *postmaster.children(recursive=True)]
+        postmaster.kill()
+        _, alive = psutil.wait_procs(processes, timeout=20)
+        assert not alive
 
     def conninfo(self, database: str = "postgres", user: str = "postgres") -> str:
         """How to connect to one of its databases."""

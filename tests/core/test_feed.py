@@ -1,0 +1,252 @@
+"""The feed: fast by hints, right by reconciliation, whatever happens to the link."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import AsyncConnection
+
+from core.changes import Change, Deleted, LinkChanged, LinkState, Table, TaskChanged
+from core.feed import Feed, Subscription
+from core.models import Task
+from core.store.postgres import PostgresStore
+from schema.runner import migrate
+from tests.support.database import Database
+from tests.support.postgres_server import PostgresServer
+
+OpenStore = Callable[..., Awaitable[PostgresStore]]
+
+
+@asynccontextmanager
+async def following(store: PostgresStore) -> AsyncIterator[tuple[Feed, Subscription]]:
+    """A live feed with one reader."""
+    feed = Feed(store)
+    await feed.start()
+    try:
+        async with asyncio.timeout(10):
+            await feed.live()
+        yield feed, feed.subscribe()
+    finally:
+        await feed.stop()
+
+
+@asynccontextmanager
+async def working(database: Database) -> AsyncIterator[AsyncConnection]:
+    """A worker's connection."""
+    connection = await AsyncConnection.connect(database.conninfo, autocommit=True)
+    async with connection:
+        await connection.execute("SET ROLE stepline_worker")
+        yield connection
+
+
+async def until(
+    subscription: Subscription, wanted: Callable[[Change], bool], seconds: float = 15
+) -> list[Change]:
+    """All changes up to the batch with the wanted one in it."""
+    seen: list[Change] = []
+    async with asyncio.timeout(seconds):
+        while True:
+            batch = await subscription.batch()
+            seen += batch
+            if any(map(wanted, batch)):
+                return seen
+
+
+def at_step(task_id: int, step: str) -> Callable[[Change], bool]:
+    return lambda change: (
+        isinstance(change, TaskChanged)
+        and change.task.id == task_id
+        and change.task.current_step == step
+    )
+
+
+def linked(state: LinkState) -> Callable[[Change], bool]:
+    return lambda change: isinstance(change, LinkChanged) and change.state is state
+
+
+async def claimed(store: PostgresStore, worker: AsyncConnection, number: int = 1) -> list[Task]:
+    tasks = [await store.task_create("email", {"n": n}, 600, None) for n in range(number)]
+    for task in tasks:
+        await worker.execute("SELECT task_claim(%s, 'exec')", (task.id,))
+    return tasks
+
+
+def steps(view: TaskChanged | None) -> list[str]:
+    assert view is not None
+    return [event.data["step"] for event in view.events if event.event_type == "step_update"]
+
+
+async def test_a_change_arrives_with_its_events(database: Database, open_store: OpenStore) -> None:
+    store = await open_store()
+    async with working(database) as worker, following(store) as (_, reader):
+        [task] = await claimed(store, worker)
+        await worker.execute("SELECT task_step(%s, 'one', 'at it')", (task.id,))
+        changes = await until(reader, at_step(task.id, "one"))
+    last = [change for change in changes if isinstance(change, TaskChanged)][-1]
+    assert last.task.status_message == "at it"
+    assert steps(last) == ["initializing", "one"]
+
+
+async def test_somebody_elses_change_does_not(database: Database, open_store: OpenStore) -> None:
+    mine, theirs = await open_store(), await open_store()
+    async with following(mine) as (_, reader):
+        await theirs.task_create("email", {}, 600, None)
+        own = await mine.task_create("email", {}, 600, None)
+        changes = await until(reader, lambda change: change.key == (Table.TASKS, own.id))
+    assert {change.key for change in changes} == {(Table.TASKS, own.id)}
+
+
+async def test_a_burst_ends_right_and_never_goes_back(
+    database: Database, open_store: OpenStore
+) -> None:
+    store = await open_store()
+    async with working(database) as worker, following(store) as (feed, reader):
+        tasks = await claimed(store, worker, 50)
+        revisions: dict[int, int] = {}
+
+        async def read() -> None:
+            while True:
+                for change in await reader.batch():
+                    if isinstance(change, TaskChanged):
+                        assert change.task.revision >= revisions.get(change.task.id, 0)
+                        revisions[change.task.id] = change.task.revision
+
+        reading = asyncio.create_task(read())
+        for n in range(1000):
+            await worker.execute("SELECT task_step(%s, %s, '')", (tasks[n % 50].id, f"s{n}"))
+        async with asyncio.timeout(15):
+            watch = feed.subscribe()
+            while not all(revisions.get(task.id) == 22 for task in tasks):
+                assert not reading.done()
+                await watch.batch()
+                await asyncio.sleep(0)
+        reading.cancel()
+    for at, task in enumerate(tasks):
+        expected = ["initializing", *(f"s{n}" for n in range(at, 1000, 50))]
+        assert steps(feed.view(task.id)) == expected
+
+
+async def test_a_slow_reader_gets_the_newest_state_once(
+    database: Database, open_store: OpenStore
+) -> None:
+    store = await open_store()
+    async with working(database) as worker, following(store) as (feed, slow):
+        [task] = await claimed(store, worker)
+        quick = feed.subscribe()
+        for n in range(20):
+            await worker.execute("SELECT task_step(%s, %s, '')", (task.id, f"s{n}"))
+        await until(quick, at_step(task.id, "s19"))
+        batch = await slow.batch()
+    assert [change.key for change in batch].count((Table.TASKS, task.id)) == 1
+    assert any(map(at_step(task.id, "s19"), batch))
+
+
+async def test_a_deleted_row_is_told(database: Database, open_store: OpenStore) -> None:
+    store = await open_store()
+    async with following(store) as (feed, reader):
+        task = await store.task_create("email", {}, 600, None)
+        await until(reader, lambda change: change.key == (Table.TASKS, task.id))
+        with database.owner() as owner:
+            owner.execute("DELETE FROM async_tasks")
+        changes = await until(reader, lambda change: isinstance(change, Deleted))
+    assert changes[-1] == Deleted(Table.TASKS, task.id)
+    assert feed.view(task.id) is None
+
+
+def cut_listeners(owner: psycopg.Connection[dict[str, object]]) -> int:
+    rows = owner.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE query LIKE 'LISTEN%' AND datname = current_database()"
+    ).fetchall()
+    return len(rows)
+
+
+async def test_nothing_is_missed_over_fifty_cut_links(
+    database: Database, open_store: OpenStore
+) -> None:
+    store = await open_store()
+    async with working(database) as worker, following(store) as (feed, reader):
+        tasks = await claimed(store, worker, 5)
+        with database.owner() as owner:
+            cuts = 0
+            for n in range(50):
+                cuts += cut_listeners(owner)
+                for task in tasks:
+                    await worker.execute("SELECT task_step(%s, %s, '')", (task.id, f"s{n}"))
+                # The next cut meets a link that has come back.
+                await until(reader, linked(LinkState.LIVE))
+            open_connections = owner.execute(
+                "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database()"
+            ).fetchone()
+        assert cuts == 50
+        assert open_connections is not None
+        assert open_connections["n"] <= 8
+        async with asyncio.timeout(10):
+            watch = feed.subscribe()
+            while any(feed.view(task.id).task.current_step != "s49" for task in tasks):
+                await watch.batch()
+    for task in tasks:
+        assert steps(feed.view(task.id)) == ["initializing", *(f"s{n}" for n in range(50))]
+
+
+@pytest.fixture
+async def mortal(tmp_path: Path) -> AsyncIterator[PostgresServer]:
+    """A server of one's own, to be killed; with durability, which a kill would show the lack of."""
+    server = PostgresServer()
+    server.start()
+    migrate(server.conninfo())
+    with psycopg.connect(server.conninfo(), autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET synchronous_commit = on")
+        connection.execute("SELECT pg_reload_conf()")
+    yield server
+    server.stop()
+
+
+async def test_a_killed_server_is_caught_up_with(mortal: PostgresServer) -> None:
+    database = Database(mortal.conninfo())
+    store = PostgresStore(mortal.conninfo(), user_id=database.add_user(), email="a@b.c")
+    await store.open()
+    async with following(store) as (feed, reader):
+        async with working(database) as worker:
+            [task] = await claimed(store, worker)
+            await until(reader, at_step(task.id, "initializing"))
+            mortal.kill()
+            await until(reader, linked(LinkState.RECONNECTING))
+        await asyncio.to_thread(mortal.run)
+        async with working(database) as worker:
+            await worker.execute("SELECT task_step(%s, 'after', '')", (task.id,))
+        await until(reader, at_step(task.id, "after"))
+        async with asyncio.timeout(20):
+            watch = feed.subscribe()
+            while feed.state.state is not LinkState.LIVE:
+                await watch.batch()
+        assert steps(feed.view(task.id)) == ["initializing", "after"]
+    await store.close()
+
+
+async def test_finished_tasks_are_forgotten_in_the_end_and_open_ones_are_not(
+    database: Database, open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.feed._KEEP", 10)
+    store = await open_store()
+    async with following(store) as (feed, reader):
+        kept = await store.task_create("email", {}, 600, None)
+        for _ in range(30):
+            task = await store.task_create("email", {}, 600, None)
+            await store.task_cancel(task.id)
+        await until(
+            reader,
+            lambda change: (
+                isinstance(change, TaskChanged)
+                and change.task.id == task.id
+                and change.task.status.final
+            ),
+        )
+        assert feed.view(kept.id) is not None
+        assert len(feed._tasks) <= 12
+        again = await feed.load([kept.id + 1])
+    assert again[kept.id + 1].task.status.final
+    assert len(again[kept.id + 1].events) == 3
