@@ -73,7 +73,9 @@ class HandWorker:
         """The text so far."""
         self._call("SELECT chat_partial(%s, %s, %s)", task, content, thinking)
 
-    def reply(self, task: int, content: str, thinking: str | None = None) -> None:
+    def reply(
+        self, task: int, content: str, thinking: str | None = None, **output_too: str
+    ) -> None:
         """The whole answer."""
         from psycopg.types.json import Jsonb
 
@@ -83,6 +85,7 @@ class HandWorker:
             "tokens_used": 843,
             "model_used": "openai/gpt-4o",
             "response_time_seconds": 12.0,
+            **output_too,
         }
         self._call("SELECT chat_reply(%s, %s, %s, %s)", task, content, thinking, Jsonb(output))
 

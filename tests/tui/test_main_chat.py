@@ -48,6 +48,14 @@ async def test_every_step_comes_alive_and_the_answer_streams(running: Running, h
         await until(pilot, lambda: sees(app, "Let me think of it"))
 
 
+async def test_an_answer_that_was_cut_says_so(running: Running, hand: HandWorker):
+    async with running() as (app, pilot):
+        task = await sent(pilot, app, "hello")
+        hand.claim(task)
+        hand.reply(task, "As far as", notice="The answer was cut at max_tokens (2000).")
+        await until(pilot, lambda: sees(app, "As far as", "cut at max_tokens (2000)"))
+
+
 async def test_a_failure_says_what_happened_and_r_retries(running: Running, hand: HandWorker):
     async with running() as (app, pilot):
         task = await sent(pilot, app, "hello")

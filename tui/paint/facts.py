@@ -26,6 +26,12 @@ def generated(task: Task) -> str:
     return text
 
 
+def notice(task: Task) -> str:
+    """What the worker has to say of a whole answer, such as that it was cut at max_tokens."""
+    said = task.output.get("notice")
+    return said if isinstance(said, str) else ""
+
+
 def ended(task: Task) -> str:
     """Why a task that did not complete ended, in one sentence."""
     message = " ".join((task.status_message or "").split())

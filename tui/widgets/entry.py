@@ -100,6 +100,8 @@ class Entry:
             lines.append(line((f"{to.symbols.folded} #{self.message.async_task_id}", styles.DIM)))
         self._paint_thinking(lines, to)
         lines += self._text(to)
+        if task is not None and (notice := facts.notice(task)):
+            lines += wrap(notice, to.width, styles.WARNING)
         if task is not None and task.status.final and task.status is not TaskStatus.COMPLETED:
             self._paint_ending(lines, to, task)
 
