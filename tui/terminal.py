@@ -11,8 +11,10 @@ import termios
 import threading
 from collections import deque
 from contextlib import suppress
+from enum import Enum
 from typing import IO, Any
 
+from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
 from textual.app import App
 from textual.drivers import linux_driver
 from textual.drivers.linux_driver import LinuxDriver
@@ -116,6 +118,16 @@ class Writer(threading.Thread):
             os.write(self._fd, _RESTORE)
         with suppress(OSError):
             os.set_blocking(self._fd, True)
+
+
+class _Named(Enum):
+    """Keys that Textual's table of sequences lacks."""
+
+    ALT_ENTER = "alt+enter"
+
+
+# What terminals without the newer keyboard protocols send; Textual would take it for enter.
+ANSI_SEQUENCES_KEYS["\x1b\r"] = (_Named.ALT_ENTER,)  # pyright: ignore
 
 
 class Driver(LinuxDriver):
