@@ -79,7 +79,7 @@ class Settings(BaseModel):
     """How much moves on the screen."""
     mouse: bool = True
     """Whether the app takes the mouse (the terminal's own selection then needs shift)."""
-    theme: str = "textual-dark"
+    theme: str = "stepline"
     """The screen's colours, by name."""
     ascii: bool | None = None
     """Whether only ASCII symbols are drawn; None: whatever the terminal's locale can show."""

@@ -61,8 +61,7 @@ class SteplineApp(terminal.QuietCrash, KeysInOrder, inherit_bindings=False):
         )
         self.animation_level = "none"
         self.register_theme(own_theme())
-        chosen = settings.source("theme") != "default" and settings.theme in self.available_themes
-        self.theme = settings.theme if chosen else NAME
+        self.theme = settings.theme if settings.theme in self.available_themes else NAME
         self.set_class(self.context.symbols is ASCII, "-ascii")
         drafts = Drafts(settings.state_dir / "drafts" / settings.profile)
         self._main = MainScreen(drafts, conversation)
