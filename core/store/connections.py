@@ -9,13 +9,12 @@ import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from core.errors import (
     IllegalTransitionError,
@@ -25,17 +24,19 @@ from core.errors import (
     SteplineError,
     StoreUnreachableError,
 )
+from core.store.pool import Connection, Pool
 from core.text import clean_line
 from schema.runner import latest_version
 
-Connection = psycopg.AsyncConnection[dict[str, Any]]
 Revive = Callable[[], Awaitable[None]]
 """Brings an embedded server back; returns when there is a point in connecting again."""
 
-LOST = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, OSError, TimeoutError)
+LOST = (psycopg.OperationalError, psycopg.InterfaceError, OSError, TimeoutError)
 """What a database that went away raises."""
 ANSWER = 10.0
 """Seconds a query may take before the database counts as unreachable."""
+_SIZE = 4
+"""Queries at the same time, at most."""
 
 _ERRORS: dict[str, type[SteplineError]] = {
     "SL001": IllegalTransitionError,
@@ -56,7 +57,7 @@ class Connections:
         self._user_id = user_id
         self._email = email
         self._revive = revive
-        self._pool: AsyncConnectionPool[Connection] | None = None
+        self._pool: Pool | None = None
 
     async def open(self) -> float:
         """Connects; returns what to add, in seconds, to this machine's clock to get theirs."""
@@ -71,24 +72,14 @@ class Connections:
                     )
                 await self._act_as_user(connection)
                 offset = await _clock_offset(connection)
-            self._pool = AsyncConnectionPool(
-                self._conninfo,
-                connection_class=Connection,
-                kwargs={"autocommit": True, "row_factory": dict_row, "connect_timeout": 10},
-                configure=self._act_as_user,
-                min_size=1,
-                max_size=4,
-                timeout=ANSWER,
-                open=False,
-            )
-            await self._pool.open()
+            self._pool = Pool(self._connect_as_user, _SIZE)
         return offset
 
     async def close(self) -> None:
         """Closes the pool; safe to call twice."""
         pool, self._pool = self._pool, None
         if pool is not None:
-            await pool.close(timeout=2)
+            await pool.close()
 
     async def run(
         self, use: Callable[[Connection], Awaitable[Result]], *, repeat: bool = True
@@ -103,7 +94,7 @@ class Connections:
             except LOST as error:
                 await self.bring_back()
                 if self._pool is not None:
-                    await self._pool.check()
+                    await self._pool.drop_idle()
                 if not repeat and not isinstance(error, _NotSentError):
                     raise
             return await self._once(use, prove=not repeat)
@@ -111,8 +102,7 @@ class Connections:
     @asynccontextmanager
     async def listener(self, channel: str) -> AsyncGenerator[Connection]:
         """A connection of its own that listens on `channel`. Raises what psycopg raises."""
-        async with await self._connect() as connection:
-            await self._act_as_user(connection)
+        async with await self._connect_as_user() as connection:
             await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
             yield connection
 
@@ -132,13 +122,25 @@ class Connections:
                 try:
                     await connection.execute("SELECT 1")
                 except LOST as error:
-                    raise _NotSentError(str(error)) from error
+                    raise _NotSentError(reason(error)) from error
             return await use(connection)
 
     async def _connect(self) -> Connection:
         return await Connection.connect(
             self._conninfo, autocommit=True, row_factory=dict_row, connect_timeout=10
         )
+
+    async def _connect_as_user(self) -> Connection:
+        try:
+            connection = await self._connect()
+            try:
+                await self._act_as_user(connection)
+            except BaseException:
+                await connection.close()
+                raise
+        except LOST as error:
+            raise _NotSentError(reason(error)) from error
+        return connection
 
     async def _act_as_user(self, connection: Connection) -> None:
         claims = json.dumps({"sub": str(self._user_id), "role": "authenticated"})
@@ -150,7 +152,7 @@ class Connections:
 
 
 class _NotSentError(psycopg.OperationalError):
-    """The connection was dead before the statement was sent."""
+    """There was no connection to send the statement on."""
 
 
 class translated_errors:
