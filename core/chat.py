@@ -1,11 +1,12 @@
 """The use cases of chat: send, read, rename, archive, delete, export."""
 
 import json
+from contextlib import suppress
 from typing import Literal
 from uuid import UUID, uuid4
 
 from core.changes import ConversationChanged, Deleted, MessageChanged, Table, TaskChanged
-from core.errors import InputError, NotFoundError
+from core.errors import InputError, NotFoundError, StoreUnreachableError
 from core.feed import Feed
 from core.models import Conversation, Message, Role, Sent
 from core.store.base import Store, Wanted
@@ -34,13 +35,23 @@ class ChatService:
         """
         if not content.strip():
             raise InputError("The message is empty: write some text and send it again.")
-        # PostgreSQL cannot hold NUL in a text; nothing else of what was typed is touched.
-        content = content.replace("\x00", "")
+        # PostgreSQL can hold neither NUL nor half a character in a text; nothing else of what was
+        # typed is touched.
+        content = content.replace("\x00", "").encode("utf-8", "replace").decode()
         workflow = self._workflows.runnable("chat")
         sent = await self._store.chat_send(
-            conversation_id, content, workflow.timeout_seconds, request or uuid4()
+            conversation_id,
+            content,
+            workflow.timeout_seconds,
+            request or uuid4(),
+            workflow.workflow_id,
         )
-        # Shown at once, without waiting for the change stream.
+        # Shown at once, without waiting for the change stream; it is sent whatever comes of this.
+        with suppress(StoreUnreachableError):
+            await self._show(sent)
+        return sent
+
+    async def _show(self, sent: Sent) -> None:
         rows = await self._store.fetch(
             Wanted(
                 tasks={sent.task_id: 0},
@@ -53,7 +64,6 @@ class ChatService:
             *(MessageChanged(row) for row in sorted(rows.messages, key=lambda row: row.id)),
             *(TaskChanged(row, rows.events) for row in rows.tasks),
         )
-        return sent
 
     async def conversations(self, *, text: str = "", archived: bool = False) -> list[Conversation]:
         """Conversations by latest use; `text` is looked for in titles and messages."""

@@ -7,6 +7,7 @@ row, not a backlog.
 """
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -23,9 +24,11 @@ from core.changes import (
     Table,
     TaskChanged,
 )
-from core.errors import SteplineError
+from core.errors import SteplineError, StoreUnreachableError
 from core.models import Task, TaskEvent
 from core.store.base import Rows, Store, Wanted
+
+_log = logging.getLogger(__name__)
 
 _FRAME = 0.02
 """Seconds between two fetches: hints that arrive meanwhile are fetched together."""
@@ -183,12 +186,16 @@ class Feed:
             wanted, self._wanted = self._wanted, {}
             try:
                 rows = await self._store.fetch(self._to_wanted(wanted))
-            except SteplineError as error:
+            except StoreUnreachableError as error:
                 # Nothing is forgotten: the same rows are asked for again.
                 self._wanted = wanted | self._wanted
                 self._set_state(LinkChanged(LinkState.RECONNECTING, str(error)))
                 await asyncio.sleep(_DOWN)
                 self._work.set()
+                continue
+            except SteplineError:
+                # Asked again it would be refused again, and hold up all other rows.
+                _log.exception("These rows cannot be read: %s", list(wanted))
                 continue
             self._ingest(rows)
             self._notice_deletions(wanted, rows)
@@ -211,8 +218,12 @@ class Feed:
             for hint in answer.hints:
                 self.hint(hint)
             if joined:
+                # An end and a deletion leave no newer row behind to be found by its time.
                 for task_id in self._open:
                     self.hint_task(task_id)
+                for table, row_id in self._revisions:
+                    if table is Table.CONVERSATIONS:
+                        self.hint(Hint(table, row_id, 0))
             if self._listening:
                 self._set_state(LinkChanged(LinkState.LIVE))
                 self._live.set()

@@ -140,6 +140,9 @@ def _below(directory: Path, values: dict[Key, Any]) -> dict[Key, Any]:
 def _web_address(url: str) -> str:
     if not url.startswith(("http://", "https://")):
         raise bad_value("should begin with http:// or https://")
+    if "@" in url.split("/")[2]:
+        # It is shown in errors and in `config show`.
+        raise bad_value("should not hold a user or a password; give a key as api_key")
     return url.rstrip("/")
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue
 
 from core.text import CleanJson, CleanLine, CleanText
 
@@ -41,8 +41,8 @@ class Row(BaseModel):
 class Progress(Row):
     """How far a task is, where its workflow knows the total (`metadata.progress`)."""
 
-    done: float
-    total: float
+    done: FiniteFloat
+    total: FiniteFloat
     unit: CleanLine = ""
 
 
@@ -51,7 +51,7 @@ class Task(Row):
 
     id: int
     task_type: CleanLine
-    workflow_id: str | None = None
+    workflow_id: CleanLine | None = None
     input_data: CleanJson = None
     output_data: CleanJson = None
     status: TaskStatus

@@ -81,7 +81,12 @@ class Store(Protocol):
         ...
 
     async def chat_send(
-        self, conversation_id: int | None, content: str, timeout_seconds: int, request: UUID
+        self,
+        conversation_id: int | None,
+        content: str,
+        timeout_seconds: int,
+        request: UUID,
+        workflow_id: str | None = None,
     ) -> Sent:
         """User message, pending task and empty answer; with no conversation, a new one too.
 
@@ -152,5 +157,6 @@ class Store(Protocol):
         ...
 
     async def reconcile(self, cursor: datetime | None) -> Reconciled:
-        """Hints for everything of this user that may have changed since `cursor`."""
+        """Hints for everything of this user that may have changed since `cursor`, or, with None,
+        within the last moments."""
         ...

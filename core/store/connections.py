@@ -9,7 +9,7 @@ import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -17,6 +17,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from core.errors import (
+    ConfigError,
     IllegalTransitionError,
     InputError,
     NotFoundError,
@@ -126,9 +127,7 @@ class Connections:
             return await use(connection)
 
     async def _connect(self) -> Connection:
-        return await Connection.connect(
-            self._conninfo, autocommit=True, row_factory=dict_row, connect_timeout=10
-        )
+        return await connect(self._conninfo)
 
     async def _connect_as_user(self) -> Connection:
         try:
@@ -174,6 +173,26 @@ class translated_errors:
             raise SteplineError(
                 f"The database refused: {reason(error)}. Run `stepline doctor`."
             ) from error
+
+
+async def connect(conninfo: str, **options: Any) -> Connection:
+    """A connection as whoever `conninfo` names. Raises ConfigError for one that is none, and what
+    psycopg raises for a database that cannot be reached.
+    """
+    try:
+        return await Connection.connect(
+            conninfo, autocommit=True, row_factory=dict_row, connect_timeout=10, **options
+        )
+    except psycopg.ProgrammingError:
+        raise not_understood() from None
+
+
+def not_understood() -> ConfigError:
+    """What to say of a URL that the driver refuses: nothing of its own words, which quote it."""
+    return ConfigError(
+        "The database URL is not understood: it should be like postgresql://user:password@host/db, "
+        "with special characters of the password written as %XX."
+    )
 
 
 def reason(error: BaseException) -> str:

@@ -25,6 +25,7 @@ _MARGIN = timedelta(seconds=60)
 reconciliation looks this much further back than the last one ended."""
 _SILENCE = 20.0
 """Seconds without a notification after which the listener proves by a round trip that it lives."""
+_BIGINT = 2**63
 _MAX_BACKOFF = 30.0
 """Seconds between two tries to connect, at most."""
 
@@ -64,7 +65,12 @@ class PostgresStore:
         return await self._one(Task, "task_create", values, repeat=False)
 
     async def chat_send(
-        self, conversation_id: int | None, content: str, timeout_seconds: int, request: UUID
+        self,
+        conversation_id: int | None,
+        content: str,
+        timeout_seconds: int,
+        request: UUID,
+        workflow_id: str | None = None,
     ) -> Sent:
         """See `Store.chat_send`."""
         values = {
@@ -72,7 +78,7 @@ class PostgresStore:
             "content": content,
             "timeout": timeout_seconds,
             "request": request,
-            "workflow": None,
+            "workflow": workflow_id,
         }
         return await self._one(Sent, "chat_send", values)
 
@@ -234,9 +240,8 @@ class PostgresStore:
         """See `Store.reconcile`."""
         [clock] = await self._rows("clock", {})
         now: datetime = clock["clock_timestamp"]
-        if cursor is None:
-            return Reconciled((), now)
-        values = {"since": cursor - _MARGIN, "user": self.user_id}
+        # The first time too: what was committed just before the stream came up is asked for.
+        values = {"since": (cursor or now) - _MARGIN, "user": self.user_id}
         rows = await self._rows("changed_since", values)
         hints = [Hint(Table(row["table"]), row["id"], row["revision"]) for row in rows]
         return Reconciled(hints, now)
@@ -276,6 +281,7 @@ def _contains(name: str) -> sql.Composed:
 
 
 def _pattern(text: str) -> str:
+    text = text.replace("\x00", "").encode("utf-8", "replace").decode()
     escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return f"%{escaped}%"
 
@@ -284,9 +290,10 @@ def _hint(payload: str) -> Hint | None:
     """A hint from a notification; None for what is not one (anybody may notify)."""
     try:
         value = json.loads(payload)
-        return Hint(Table(value["table"]), int(value["id"]), int(value["revision"]))
-    except (ValueError, KeyError, TypeError):
+        hint = Hint(Table(value["table"]), int(value["id"]), int(value["revision"]))
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
+    return hint if 0 <= hint.id < _BIGINT and 0 <= hint.revision < _BIGINT else None
 
 
 def _backoff(failures: int) -> float:

@@ -5,8 +5,9 @@ from contextlib import contextmanager
 
 import psycopg
 
-from core.errors import ConfigError, SchemaError, StoreUnreachableError
+from core.errors import SchemaError, StoreUnreachableError
 from core.logs import mask
+from core.store.connections import not_understood
 from core.text import clean_line
 from schema import runner
 from schema.runner import Migration, MigrationError, MigrationStatus
@@ -34,7 +35,9 @@ def _told() -> Generator[None]:
     except MigrationError as error:
         raise SchemaError(str(error)) from error
     except psycopg.ProgrammingError as error:
-        raise ConfigError(f"The database URL is not understood: {_reason(error)}.") from error
+        if error.sqlstate is None:
+            raise not_understood() from None
+        raise SchemaError(f"The database refused: {_reason(error)}.") from error
     except psycopg.OperationalError as error:
         raise StoreUnreachableError(
             f"The database cannot be reached: {_reason(error)}. Check the URL and the network, "

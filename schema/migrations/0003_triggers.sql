@@ -3,7 +3,7 @@
 -- A task's deadline. Pending tasks have one too, or one that no engine takes would wait for ever;
 -- a chat task that waits for an earlier answer of its conversation is given its time afresh.
 CREATE FUNCTION stepline.deadline(task public.async_tasks) RETURNS timestamptz
-LANGUAGE sql STABLE SET search_path = '' AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT make_interval(secs => task.timeout_seconds) + CASE
     WHEN task.processing_started_at IS NOT NULL THEN task.processing_started_at
     WHEN task.task_type = 'chat' THEN greatest(task.created_at, (
@@ -18,7 +18,7 @@ $$;
 -- Whether an earlier message of the same conversation is still being answered: its answer belongs
 -- into this task's history. Of the same owner only: anybody may write any id into their input.
 CREATE FUNCTION stepline.waits(task public.async_tasks) RETURNS boolean
-LANGUAGE sql STABLE SET search_path = '' AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT task.task_type = 'chat' AND task.status = 'pending' AND EXISTS (
     SELECT FROM public.async_tasks earlier
     WHERE earlier.task_type = 'chat' AND earlier.id < task.id
@@ -28,12 +28,12 @@ LANGUAGE sql STABLE SET search_path = '' AS $$
 $$;
 
 CREATE FUNCTION stepline.is_final(status text) RETURNS boolean
-LANGUAGE sql IMMUTABLE SET search_path = '' AS $$
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT status IN ('completed', 'failed', 'cancelled', 'timeout')
 $$;
 
 -- Every update of a row raises its revision by one.
-CREATE FUNCTION stepline.touch() RETURNS trigger LANGUAGE plpgsql SET search_path = '' AS $$
+CREATE FUNCTION stepline.touch() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   NEW.revision := OLD.revision + 1;
   NEW.updated_at := clock_timestamp();
@@ -47,7 +47,7 @@ CREATE TRIGGER touch BEFORE UPDATE ON public.chat_messages
 
 -- The state machine. A definer's function, because it keeps the linked message's partial answer.
 CREATE FUNCTION stepline.guard_task() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   fence text := nullif(current_setting('stepline.execution', true), '');
   partial text;
@@ -57,6 +57,10 @@ BEGIN
   IF TG_OP = 'INSERT' THEN
     IF NEW.status <> 'pending' THEN
       RAISE EXCEPTION 'a new task is pending, not %', NEW.status USING ERRCODE = 'SL001';
+    END IF;
+    IF jsonb_path_exists(NEW.input_data, '$.**{101 to last}') THEN
+      -- Readers give up on what is nested deeper, and a worker must survive reading any task.
+      RAISE EXCEPTION 'the input is nested more than 100 levels deep' USING ERRCODE = 'SL004';
     END IF;
     NEW.status_message := coalesce(NEW.status_message, 'Task created, waiting to start...');
     NEW.revision := 1;
@@ -121,7 +125,7 @@ CREATE TRIGGER guard BEFORE INSERT OR UPDATE ON public.async_tasks
 -- The event log: one event for each change of status, step or worker, one more for an error.
 -- Within a task the ids are in commit order, because the task's row lock is held meanwhile.
 CREATE FUNCTION stepline.log_task() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   was public.async_tasks := CASE WHEN TG_OP = 'UPDATE' THEN OLD END;
 BEGIN
@@ -157,14 +161,14 @@ CREATE TRIGGER log AFTER INSERT OR UPDATE ON public.async_tasks
 -- Hints for the feed: which row changed, never what is in it. A channel per owner, because any
 -- role may listen on any channel. Workers hear of new and of cancelled tasks.
 CREATE FUNCTION stepline.hint(owner uuid, relation text, id bigint, revision bigint) RETURNS void
-LANGUAGE sql SET search_path = '' AS $$
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
   SELECT pg_notify('stepline_' || owner,
     json_build_object('table', relation, 'id', id, 'revision', revision)::text)
   WHERE owner IS NOT NULL
 $$;
 
 CREATE FUNCTION stepline.hint_task() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF TG_OP = 'DELETE' THEN
     PERFORM stepline.hint(OLD.created_by, TG_TABLE_NAME, OLD.id, 0);
@@ -183,7 +187,7 @@ CREATE TRIGGER hint AFTER INSERT OR UPDATE OR DELETE ON public.async_tasks
   FOR EACH ROW EXECUTE FUNCTION stepline.hint_task();
 
 CREATE FUNCTION stepline.hint_conversation() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF TG_OP = 'DELETE' THEN
     PERFORM stepline.hint(OLD.user_id, TG_TABLE_NAME, OLD.id, 0);
@@ -197,7 +201,7 @@ CREATE TRIGGER hint AFTER INSERT OR UPDATE OR DELETE ON public.chat_conversation
   FOR EACH ROW EXECUTE FUNCTION stepline.hint_conversation();
 
 CREATE FUNCTION stepline.hint_message() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   message public.chat_messages := CASE WHEN TG_OP = 'DELETE' THEN OLD ELSE NEW END;
 BEGIN
@@ -212,7 +216,7 @@ CREATE TRIGGER hint AFTER INSERT OR UPDATE OR DELETE ON public.chat_messages
 
 -- Conversations are listed by latest use.
 CREATE FUNCTION stepline.use_conversation() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   UPDATE public.chat_conversations SET is_archived = false WHERE id = NEW.conversation_id;
   RETURN NULL;
@@ -223,7 +227,7 @@ CREATE TRIGGER use_conversation AFTER INSERT ON public.chat_messages
 
 -- Nobody would see the answers of a conversation that is gone.
 CREATE FUNCTION stepline.end_conversation() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   UPDATE public.async_tasks
   SET status = 'cancelled', current_step = 'cancelled',

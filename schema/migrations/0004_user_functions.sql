@@ -2,7 +2,7 @@
 -- "not found" to them. Errors: SL001 illegal transition, SL003 not found, SL004 bad input.
 
 CREATE FUNCTION stepline.require_user() RETURNS uuid
-LANGUAGE plpgsql STABLE SET search_path = '' AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF auth.uid() IS NULL THEN
     RAISE EXCEPTION 'nobody is signed in' USING ERRCODE = 'SL003';
@@ -14,7 +14,7 @@ $$;
 CREATE FUNCTION public.task_create(
   type text, input jsonb, timeout integer DEFAULT 180, workflow text DEFAULT NULL
 ) RETURNS public.async_tasks
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   task public.async_tasks;
 BEGIN
@@ -36,7 +36,7 @@ CREATE FUNCTION public.chat_send(
   conversation bigint, content text, timeout integer DEFAULT 180, request uuid DEFAULT NULL,
   workflow text DEFAULT NULL
 ) RETURNS TABLE (conversation_id bigint, user_message_id bigint, message_id bigint, task_id bigint)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
   owner uuid := stepline.require_user();
@@ -97,7 +97,7 @@ $$;
 
 -- The caller's task, locked.
 CREATE FUNCTION stepline.own_task(task bigint) RETURNS public.async_tasks
-LANGUAGE plpgsql SET search_path = '' AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   found_task public.async_tasks;
 BEGIN
@@ -111,7 +111,7 @@ END
 $$;
 
 CREATE FUNCTION public.task_retry(task bigint) RETURNS public.async_tasks
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   old_task public.async_tasks := stepline.own_task(task_retry.task);
   new_task public.async_tasks;
@@ -130,7 +130,7 @@ BEGIN
     JOIN public.chat_conversations c ON c.id = m.conversation_id
     WHERE m.async_task_id = old_task.id FOR KEY SHARE OF c;
     IF NOT FOUND THEN
-      RAISE EXCEPTION 'task %: its message was deleted, so there is nothing to answer',
+      RAISE EXCEPTION 'task %: no message waits for its answer (was it deleted?)',
         old_task.id USING ERRCODE = 'SL001';
     END IF;
   END IF;
@@ -152,7 +152,7 @@ END
 $$;
 
 CREATE FUNCTION public.task_cancel(task bigint) RETURNS public.async_tasks
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   found_task public.async_tasks := stepline.own_task(task_cancel.task);
 BEGIN
@@ -169,7 +169,7 @@ $$;
 
 -- Every overdue task becomes `timeout`. Safe for anybody to call: it only states what is so.
 CREATE FUNCTION public.task_expire() RETURNS integer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   expired integer;
 BEGIN
@@ -196,12 +196,12 @@ $$;
 
 -- How many local workers have given a sign of life lately.
 CREATE FUNCTION public.worker_count() RETURNS integer
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT count(*)::integer FROM stepline.workers
   WHERE heartbeat_at > clock_timestamp() - interval '10 seconds'
 $$;
 
 CREATE FUNCTION public.stepline_schema_version() RETURNS integer
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT coalesce(max(version), 0) FROM stepline.migrations
 $$;

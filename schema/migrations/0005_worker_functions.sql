@@ -3,7 +3,7 @@
 
 -- The task, locked: between this look and what follows nobody can end it.
 CREATE FUNCTION stepline.running_task(task bigint) RETURNS public.async_tasks
-LANGUAGE plpgsql SET search_path = '' AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   fence text := nullif(current_setting('stepline.execution', true), '');
   found_task public.async_tasks;
@@ -27,7 +27,7 @@ $$;
 
 -- pending -> processing for exactly one caller; the others get no row, and stop.
 CREATE FUNCTION public.task_claim(task bigint, execution text) RETURNS SETOF public.async_tasks
-LANGUAGE plpgsql SET search_path = '' AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   RETURN QUERY
     UPDATE public.async_tasks t
@@ -45,7 +45,7 @@ $$;
 -- no sign of life for 10 seconds. A task that outlived three workers is given up: it may be what
 -- kills them.
 CREATE FUNCTION public.task_next(worker text, types text[]) RETURNS SETOF public.async_tasks
-LANGUAGE plpgsql SET search_path = '' AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   candidate public.async_tasks;
 BEGIN
@@ -89,7 +89,7 @@ $$;
 -- progress: {"done": 500, "total": 2000, "unit": "rows"}, or null for none.
 CREATE FUNCTION public.task_step(
   task bigint, step text, message text, progress jsonb DEFAULT NULL
-) RETURNS bigint LANGUAGE plpgsql SET search_path = '' AS $$
+) RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   found_task public.async_tasks := stepline.running_task(task_step.task);
 BEGIN
@@ -106,19 +106,22 @@ $$;
 -- What a chat task answers: the finished messages before it, oldest first. Only its owner's, for
 -- the ids in its input are whatever the owner wrote there.
 CREATE FUNCTION public.chat_history(task bigint) RETURNS TABLE (role text, content text)
-LANGUAGE sql STABLE SET search_path = '' AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT m.role::text, m.content FROM public.async_tasks t
+  -- Nothing, where no message waits for this task's answer: it would be paid for and lost.
+  JOIN public.chat_messages reply
+    ON reply.id = (t.input_data ->> 'message_id')::bigint AND reply.async_task_id = t.id
   JOIN public.chat_messages m
     ON m.conversation_id = (t.input_data ->> 'conversation_id')::bigint
    AND m.id < (t.input_data ->> 'message_id')::bigint
   JOIN public.chat_conversations c ON c.id = m.conversation_id AND c.user_id = t.created_by
   WHERE t.id = chat_history.task AND m.content <> '' AND NOT m.metadata @> '{"partial": true}'
-  ORDER BY m.created_at, m.id
+  ORDER BY m.id -- given out under the conversation's lock; created_at is from before it
 $$;
 
 -- The answer so far. At most 10 times a second on PostgreSQL, 2 on Supabase.
 CREATE FUNCTION public.chat_partial(task bigint, content text, thinking text DEFAULT NULL)
-RETURNS void LANGUAGE plpgsql SET search_path = '' AS $$
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   found_task public.async_tasks := stepline.running_task(chat_partial.task);
 BEGIN
@@ -131,7 +134,7 @@ END
 $$;
 
 CREATE FUNCTION public.task_complete(task bigint, output jsonb, message text DEFAULT NULL)
-RETURNS SETOF public.async_tasks LANGUAGE plpgsql SET search_path = '' AS $$
+RETURNS SETOF public.async_tasks LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   found_task public.async_tasks := stepline.running_task(task_complete.task);
 BEGIN
@@ -149,7 +152,7 @@ $$;
 -- The answer and the end of its task together. The time taken is by this clock (n8n has none to
 -- offer); output may bring tokens_used and model_used.
 CREATE FUNCTION public.chat_reply(task bigint, content text, thinking text, output jsonb)
-RETURNS SETOF public.async_tasks LANGUAGE plpgsql SET search_path = '' AS $$
+RETURNS SETOF public.async_tasks LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   found_task public.async_tasks := stepline.running_task(chat_reply.task);
   seconds numeric := round(extract(epoch FROM
@@ -176,7 +179,7 @@ $$;
 -- its id or, by an error workflow that knows no more, by its execution. error: {"message": ...}.
 CREATE FUNCTION public.task_fail(
   task bigint DEFAULT NULL, error jsonb DEFAULT '{}', execution text DEFAULT NULL
-) RETURNS SETOF public.async_tasks LANGUAGE plpgsql SET search_path = '' AS $$
+) RETURNS SETOF public.async_tasks LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   RETURN QUERY
     WITH late AS (
@@ -206,7 +209,7 @@ END
 $$;
 
 CREATE FUNCTION public.worker_heartbeat(worker text, info jsonb DEFAULT '{}') RETURNS void
-LANGUAGE sql SET search_path = '' AS $$
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
   DELETE FROM stepline.workers WHERE heartbeat_at < clock_timestamp() - interval '1 day';
   INSERT INTO stepline.workers (id, info) VALUES (worker_heartbeat.worker, worker_heartbeat.info)
   ON CONFLICT (id) DO UPDATE SET heartbeat_at = clock_timestamp()
@@ -214,6 +217,6 @@ $$;
 
 -- A worker leaves: what it still holds is free to be adopted at once.
 CREATE FUNCTION public.worker_bye(worker text) RETURNS void
-LANGUAGE sql SET search_path = '' AS $$
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
   DELETE FROM stepline.workers WHERE id = worker_bye.worker
 $$;

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -250,3 +251,34 @@ async def test_finished_tasks_are_forgotten_in_the_end_and_open_ones_are_not(
         again = await feed.load([kept.id + 1])
     assert again[kept.id + 1].task.status.final
     assert len(again[kept.id + 1].events) == 3
+
+
+async def test_no_notification_ends_the_feed(database: Database, open_store: OpenStore) -> None:
+    store = await open_store()
+    async with following(store) as (_, reader):
+        with database.owner() as owner:
+            for payload in (
+                "nonsense",
+                '{"table": "async_tasks", "id": Infinity, "revision": 1}',
+                '{"table": "async_tasks", "id": 99999999999999999999, "revision": 1}',
+                '{"table": "async_tasks", "id": -1, "revision": 1}',
+                "[" * 7000,
+            ):
+                owner.execute("SELECT pg_notify(%s, %s)", (f"stepline_{store.user_id}", payload))
+        task = await store.task_create("email", {}, 600, None)
+        await until(reader, lambda change: change.key == (Table.TASKS, task.id))
+
+
+async def test_a_conversation_deleted_while_the_link_was_down_is_told(
+    database: Database, open_store: OpenStore
+) -> None:
+    store = await open_store()
+    async with following(store) as (_, reader):
+        sent = await store.chat_send(None, "hello", 600, uuid4())
+        key = (Table.CONVERSATIONS, sent.conversation_id)
+        await until(reader, lambda change: change.key == key)
+        with database.owner() as owner:
+            owner.execute("ALTER TABLE chat_conversations DISABLE TRIGGER hint")
+            owner.execute("DELETE FROM chat_conversations")
+            cut_listeners(owner)
+        await until(reader, lambda change: change == Deleted(*key))

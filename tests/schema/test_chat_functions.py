@@ -154,7 +154,7 @@ def test_deleting_a_conversation_cancels_what_runs_in_it(database: Database) -> 
         user.execute("DELETE FROM chat_conversations WHERE id = %s", (sent["conversation_id"],))
         task = user.execute("SELECT * FROM async_tasks").fetchone()
         assert task["status"] == "cancelled"
-        with pytest.raises(psycopg.Error, match="message was deleted"):
+        with pytest.raises(psycopg.Error, match="was it deleted"):
             user.execute("SELECT task_retry(%s)", (task["id"],))
         assert user.execute("SELECT * FROM chat_messages").fetchall() == []
 

@@ -316,7 +316,7 @@ def test_every_function_has_its_entry(database: Database) -> None:
 
 def test_every_function_has_a_fixed_search_path(database: Database) -> None:
     for row in _functions(database):
-        assert row["proconfig"] == ['search_path=""'], row["name"]
+        assert row["proconfig"] == ["search_path=pg_catalog, pg_temp"], row["name"]
 
 
 def test_nobody_calls_the_internal_functions(database: Database) -> None:
@@ -430,3 +430,22 @@ def test_row_security_holds_for_the_owner_of_a_leaked_id(scene: Scene) -> None:
         assert [look(stranger) for look in looks] == [[]] * 4
         assert all(look(owner) for look in looks)
         assert task_row(owner, scene.task)["created_by"] == scene.owner
+
+
+def test_a_users_own_types_do_not_reach_a_definers_function(database: Database) -> None:
+    # Names of types are looked up in pg_temp first unless the path names it last.
+    with database.user() as user:
+        user.execute(
+            "CREATE FUNCTION pg_temp.evil(text) RETURNS boolean LANGUAGE plpgsql AS"
+            " $$ BEGIN RAISE EXCEPTION 'ran as %', current_user; END $$"
+        )
+        user.execute("CREATE DOMAIN pg_temp.text AS pg_catalog.text CHECK (pg_temp.evil(value))")
+        user.execute("SELECT public.chat_send(NULL, 'hello')")
+        assert user.execute("SELECT count(*) AS n FROM chat_messages").fetchone()["n"] == 2
+
+
+def test_an_input_too_deep_to_be_read_is_refused(database: Database) -> None:
+    deep = '{"a":' * 3000 + "1" + "}" * 3000
+    with database.user() as user, pytest.raises(psycopg.Error) as refused:
+        user.execute("SELECT task_create('email', %s)", (deep,))
+    assert refused.value.sqlstate == "SL004"

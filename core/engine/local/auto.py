@@ -14,6 +14,8 @@ from core.store.connections import Revive
 if TYPE_CHECKING:
     from core.settings import Settings
 
+SETTINGS_VARIABLE = "STEPLINE_WORKER_SETTINGS"
+"""Which settings the app that starts a worker takes it to have; by their fingerprint."""
 _LOCK_SECONDS = 1.0
 """Others only look whether the lock is free; whoever still holds it then is a worker."""
 
@@ -65,7 +67,7 @@ async def run_auto_worker(
     from core.engine.local.worker import new_worker_id, run_worker
 
     files = WorkerFiles(settings.data_dir)
-    ours = fingerprint(settings)
+    ours = os.environ.get(SETTINGS_VARIABLE) or fingerprint(settings)
     worker_id = new_worker_id()
 
     def standing() -> Standing:

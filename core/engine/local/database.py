@@ -9,7 +9,6 @@ from typing import TypeVar
 
 import psycopg
 from psycopg import sql
-from psycopg.rows import dict_row
 
 from core.errors import SteplineError
 from core.store.connections import (
@@ -17,6 +16,7 @@ from core.store.connections import (
     Connection,
     Revive,
     check_schema,
+    connect,
     reason,
     translated_errors,
 )
@@ -124,11 +124,8 @@ class Database:
             yield connection
 
     async def _connect_as_owner(self) -> Connection:
-        return await Connection.connect(
+        return await connect(
             self._conninfo,
-            autocommit=True,
-            row_factory=dict_row,
-            connect_timeout=10,
             application_name="stepline worker",
             keepalives_idle=10,
             keepalives_interval=5,

@@ -212,7 +212,7 @@ class Worker:
         try:
             heard = json.loads(payload)
             task_id, status = int(heard["id"]), heard["status"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return  # anybody may notify
         if status in ("cancelled", "timeout"):
             # The database says more than a notification can: the pulse looks for itself, too.

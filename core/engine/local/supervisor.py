@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import platformdirs
 
-from core.engine.local.auto import WorkerFiles, fingerprint
+from core.engine.local.auto import SETTINGS_VARIABLE, WorkerFiles, fingerprint
 from core.lease import Lease
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ _STARTING = 15.0
 """Seconds a worker that was just started has to take its lock."""
 _YIELD = 3
 """Looks that an app leaves to another one that wants the worker to have other settings."""
+_DEPARTURE = 5.0
+"""Seconds a worker with other settings has to notice that it is to go."""
 _MAX_PAUSE = 30.0
 _MAX_LOG = 1_000_000
 
@@ -54,11 +56,21 @@ class WorkerSupervisor:
     async def start(self) -> None:
         """Joins the apps that want a worker, and begins to look after it."""
         await asyncio.to_thread(self._lease.acquire_shared)
-        if not self._settings.llm.demo:
+        if not self._settings.llm.demo and self._files.settings() != self._fingerprint:
             self._files.set_settings(self._fingerprint)
+            # Or the first message would still go to the model that was set before.
+            await asyncio.to_thread(self._see_off)
         # Even a command that ends at once leaves a worker behind for what it wrote.
         await self._look_safely()
         self._watching = asyncio.create_task(self._watch())
+
+    def _see_off(self) -> None:
+        """Waits a moment until a worker with other settings claims nothing more."""
+        until = time.monotonic() + _DEPARTURE
+        lock = Lease(self._files.lock)
+        while not lock.try_exclusive() and time.monotonic() < until:
+            time.sleep(0.05)
+        lock.release()
 
     async def stop(self) -> None:
         """Leaves; the worker ends by itself once nobody needs it. Safe to call twice."""
@@ -129,6 +141,8 @@ class WorkerSupervisor:
                 stderr=fd,
                 # Neither ctrl+c nor the end of the terminal may reach it.
                 start_new_session=True,
+                # The settings we have, whatever the file says by the time it is read again.
+                env={**os.environ, SETTINGS_VARIABLE: self._fingerprint},
             )
         finally:
             os.close(fd)

@@ -9,7 +9,7 @@ from pathlib import Path
 from core.errors import EmbeddedServerError
 from core.lease import Lease, exclusively
 from core.store.embedded.account import Account, account_for, let_through
-from core.store.embedded.layout import Layout
+from core.store.embedded.layout import Layout, make_socket_dir
 from core.store.embedded.probe import Answer, probe
 from core.store.embedded.sentences import refused
 from core.text import clean_line
@@ -56,7 +56,7 @@ class EmbeddedServer:
                 "The bundled PostgreSQL was given back by this process; start stepline again."
             )
         with self._told():
-            if probe(self._layout.socket(account_for(self._layout.cluster))) is not Answer.READY:
+            if self._probe(account_for(self._layout.cluster)) is not Answer.READY:
                 self.start()
 
     def release(self) -> None:
@@ -76,7 +76,7 @@ class EmbeddedServer:
                     self._lease.release()
 
     def _bring_up(self, account: Account, lock: Lease, *, alone: bool) -> None:
-        if probe(self._layout.socket(account)) is Answer.READY:
+        if self._probe(account) is Answer.READY:
             return
         # Needed to start a server only: psutil, subprocess.
         from core.store.embedded import binaries
@@ -101,6 +101,13 @@ class EmbeddedServer:
                 f"The database in {self._layout.data_dir} is in use on the machine "
                 f"{clean_line(host)}; leave stepline there first, or use --data-dir here."
             )
+
+    def _probe(self, account: Account) -> Answer:
+        socket = self._layout.socket(account)
+        if socket.parent != self._layout.cluster:
+            # Outside our own directory: somebody else may have put a server there first.
+            make_socket_dir(socket.parent, account)
+        return probe(socket)
 
     @contextmanager
     def _told(self) -> Generator[None]:
