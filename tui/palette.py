@@ -32,7 +32,8 @@ class Command:
 class CommandList(LineList):
     """The actions that match."""
 
-    DEFAULT_CSS = "CommandList { height: 14; }"
+    DEFAULT_CSS = "CommandList { height: 1fr; }"
+    empty = "Nothing found: try another word, or esc."
 
     def __init__(self, commands: list[Command]) -> None:
         super().__init__()
@@ -74,7 +75,7 @@ class Palette(ModalScreen[Command | None]):
     Palette {
         align: center top;
         Vertical {
-            width: 90%; max-width: 90; height: auto; margin-top: 2;
+            width: 90%; max-width: 90; height: 18; max-height: 90%; margin-top: 1;
             border: solid $primary; background: $background;
         }
     }

@@ -151,7 +151,8 @@ class Entry:
         keys = [f"{to.keymap.first('list.open')} inspector"]
         if task.can_retry:
             keys.insert(0, f"{to.keymap.first('task.retry')} retry")
-        lines.append(line(("  " + "  ".join(keys), styles.DIM)))
+        first = f"(while typing: {to.keymap.first('compose.leave')} first)"
+        lines.append(line(("  " + "  ".join([*keys, first]), styles.DIM)))
 
 
 @dataclass(slots=True, eq=False)
