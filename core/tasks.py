@@ -1,6 +1,7 @@
 """The use cases of tasks: create, retry, cancel, look up, watch."""
 
 from collections.abc import AsyncGenerator, Sequence
+from datetime import UTC, datetime, timedelta
 
 from core.changes import Change, Deleted, Table, TaskChanged
 from core.errors import NotFoundError
@@ -65,6 +66,7 @@ class TaskService:
         """Every change of one task, beginning with its state now, until it is final or deleted;
         with None, every change of any of the user's rows, for ever."""
         subscription = self._feed.subscribe()
+        begun = datetime.now(UTC) + timedelta(seconds=self._store.clock_offset)
         try:
             if task_id is not None:
                 yield (view := await self.get(task_id))
@@ -73,7 +75,9 @@ class TaskService:
             while True:
                 for change in await subscription.batch():
                     if task_id is None:
-                        yield change
+                        # Catching up looks a little into the past, which is not asked for here.
+                        if not isinstance(change, TaskChanged) or change.task.updated_at >= begun:
+                            yield change
                     elif change.key == (Table.TASKS, task_id):
                         yield change
                         if isinstance(change, Deleted):
