@@ -17,6 +17,7 @@ import sys
 import termios
 import threading
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -58,6 +59,8 @@ KEYS = {
 _UNKNOWN = re.compile(rb"\x1b\[[<>=?][0-9;]*u|\x1b\[[>=][0-9;]*[a-zA-Z]|\x1b[P_^X][^\x1b]*\x1b\\")
 _UNFINISHED = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*|[\]P_^X][^\x07\x1b]*\x1b?)?\Z")
 _MODE_QUERY = re.compile(rb"\x1b\[\?(\d+)\$p")
+_PIECE = 64
+"""Bytes taken at a time by a terminal that has a pace."""
 
 
 class ScreenTimeout(AssertionError):
@@ -74,11 +77,18 @@ class Terminal:
         size: tuple[int, int] = (120, 40),
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        pace: float | None = None,
     ) -> None:
-        """Starts `command`; `size` is (columns, rows), `env` the whole environment or None."""
+        """Starts `command`; `size` is (columns, rows), `env` the whole environment or None.
+
+        `pace`: how many bytes a second it takes, like a slow link; None: all there are.
+        """
         columns, rows = size
         self.raw = bytearray()
         """Every byte the command wrote."""
+        self.reads: list[tuple[float, int]] = []
+        """For each read: when (`time.perf_counter`), and how long `raw` was then."""
+        self.pace = pace
         self._screen = pyte.Screen(columns, rows)
         self._stream = pyte.Stream(self._screen)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -103,6 +113,7 @@ class Terminal:
         finally:
             os.close(slave)
         self._stop_reader, self._stop_writer = os.pipe()
+        self._stopped = threading.Event()
         self._reader = threading.Thread(target=self._drain, daemon=True)
         self._reader.start()
 
@@ -169,6 +180,19 @@ class Terminal:
             lambda: re.search(pattern, bytes(self.raw), re.DOTALL), timeout, f"bytes {pattern!r}"
         )
 
+    def arrival(self, offset: int) -> float:
+        """When the byte at `offset` of `raw` was read (`time.perf_counter`)."""
+        return self.reads[bisect_right(self.reads, offset, key=lambda read: read[1])][0]
+
+    def wait_bytes(self, data: bytes, *, after: int = 0, timeout: float = 20) -> int:
+        """Waits until `data` was written behind offset `after`; returns the offset of its end."""
+
+        def probe() -> int | None:
+            found = self.raw.find(data, after)
+            return None if found < 0 else found + len(data)
+
+        return self._wait(probe, timeout, f"bytes {data!r}")
+
     # Ending.
 
     def wait_exit(self, timeout: float = 20) -> int:
@@ -198,6 +222,7 @@ class Terminal:
             return
         os.close(self._stop_writer)
         self._stop_writer = -1
+        self._stopped.set()
         self._reader.join()
         os.close(self._stop_reader)
         os.close(self._fd)
@@ -219,13 +244,17 @@ class Terminal:
             ready, _, _ = select.select([self._fd, self._stop_reader], [], [])
             if self._stop_reader in ready:
                 break
+            if self.pace is not None:
+                # A link has a steady pace: a piece, and then the time that the piece takes.
+                self._stopped.wait(_PIECE / self.pace)
             try:
-                data = os.read(self._fd, 65536)
+                data = os.read(self._fd, 65536 if self.pace is None else _PIECE)
             except OSError:  # EIO: nobody holds the other side any more
                 break
             if not data:
                 break
             with self._news:
+                self.reads.append((time.perf_counter(), len(self.raw) + len(data)))
                 self._take(data)
                 self._news.notify_all()
         with self._news:
