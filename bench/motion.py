@@ -57,6 +57,5 @@ def _at(
         "% of a core",
         size,
         Yardstick("bare app", cpu_bare),
-        # The process clock counts in hundredths of a second.
-        cpu_bare + 100 * 0.01 / seconds if size == 0 else None,
+        cpu_bare if size == 0 else None,
     )

@@ -1,7 +1,7 @@
 """A real pseudo-terminal: spawn a command in it, type, resize, and read its screen.
 
-A thread drains the terminal all the time and feeds an emulator, so a program is never held up by
-a test that is busy elsewhere; `wait_for` wakes on every piece of output.
+A thread drains the terminal all the time, so a program is never held up by a test that is busy
+elsewhere; `wait_for` wakes on every piece of output and looks at an emulated screen.
 """
 
 import codecs
@@ -93,6 +93,7 @@ class Terminal:
         self._stream = pyte.Stream(self._screen)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._held = b""
+        self._unseen = b""
         self._news = threading.Condition()
         self._closed = False
         self._fd, slave = pty.openpty()
@@ -148,6 +149,7 @@ class Terminal:
     def resize(self, columns: int, rows: int) -> None:
         """Changes the size; the command gets a SIGWINCH."""
         with self._news:
+            self._emulate()
             self._screen.resize(rows, columns)
         _set_size(self._fd, columns, rows)
 
@@ -156,6 +158,7 @@ class Terminal:
     def text(self) -> str:
         """The screen as text, a line per row, without spaces at the ends of lines."""
         with self._news:
+            self._emulate()
             return "\n".join(line.rstrip() for line in self._screen.display)
 
     def line(self, row: int) -> str:
@@ -267,8 +270,13 @@ class Terminal:
         cut = _UNFINISHED.search(data)
         # A sequence cut by the read waits for its rest.
         self._held, data = (data[cut.start() :], data[: cut.start()]) if cut else (b"", data)
-        self._stream.feed(self._decoder.decode(_UNKNOWN.sub(b"", data)))
+        self._unseen += data
         self._answer(data)
+
+    def _emulate(self) -> None:
+        """Brings the screen up to date: only when somebody looks, for the emulator is slow."""
+        data, self._unseen = self._unseen, b""
+        self._stream.feed(self._decoder.decode(_UNKNOWN.sub(b"", data)))
 
     def _answer(self, data: bytes) -> None:
         """Replies to the questions that would otherwise stall a program."""
@@ -276,9 +284,12 @@ class Terminal:
         if b"\x1b[c" in data or b"\x1b[0c" in data:
             reply += b"\x1b[?62;c"
         if b"\x1b[6n" in data:
+            self._emulate()
             reply += b"\x1b[%d;%dR" % (self._screen.cursor.y + 1, self._screen.cursor.x + 1)
         for query in _MODE_QUERY.finditer(data):
-            reply += b"\x1b[?" + query.group(1) + b";2$y"
+            # Sizes in the input (2048) are not ours to give: a new size is a signal.
+            known = query[1] != b"2048"
+            reply += b"\x1b[?" + query[1] + (b";2$y" if known else b";0$y")
         if reply:
             os.write(self._fd, reply)
 
