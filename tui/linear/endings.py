@@ -4,7 +4,7 @@ from core.models import Task, TaskStatus
 from tui.format import duration
 from tui.paint.facts import ended, generated
 
-_HEADS = {TaskStatus.FAILED: "Failed: ", TaskStatus.TIMEOUT: "Timed out: "}
+_WORDS = {TaskStatus.FAILED: "Failed", TaskStatus.TIMEOUT: "Timed out"}
 
 
 def ending(task: Task) -> str:
@@ -14,5 +14,7 @@ def ending(task: Task) -> str:
             return generated(task)
         return f"Completed in {duration(task.elapsed(task.updated_at))}"
     why = ended(task)
-    sentence = _HEADS.get(task.status, "") + why + ("" if why.endswith((".", "!", "?")) else ".")
+    word = _WORDS.get(task.status, "")
+    sentence = why if word.lower() in why.lower() else f"{word}: {why}"
+    sentence += "" if why.endswith((".", "!", "?")) else "."
     return f"{sentence} /retry {task.id} tries again." if task.can_retry else sentence

@@ -5,9 +5,13 @@ import os
 import threading
 from collections import deque
 from contextlib import suppress
+from time import monotonic
 
 from core.text import clean
 from tui.cli.output import unwritable
+
+_TIME_TO_TYPE = 1.0
+"""Seconds without a line from us after which the terminal's line may have been typed in."""
 
 
 class Paper:
@@ -25,6 +29,7 @@ class Paper:
         self._encoding = encoding
         self._prompt = prompt
         self._prompted = False
+        self._put_at = monotonic()
         self._error: OSError | None = None
         self._waiting: deque[bytes] = deque()
         self._writing = False
@@ -54,6 +59,7 @@ class Paper:
     def entered(self) -> None:
         """A line was typed: the terminal has shown it, and its end."""
         self._prompted = False
+        self._put_at = monotonic()
         self.writer = None
 
     def interrupted(self) -> None:
@@ -68,13 +74,22 @@ class Paper:
     def _put(self, text: str) -> None:
         if self._error is not None:
             raise unwritable(self._error)
-        if self._prompted:
+        if self._prompted or self._may_be_typed_in():
             text = "\n" + text
+        self._put_at = monotonic()
         self._prompted = False
         self.writer = None
         with self._changed:
             self._waiting.append(text.encode(self._encoding, "replace"))
             self._changed.notify()
+
+    def _may_be_typed_in(self) -> bool:
+        """Whether somebody has had the time to begin a line where we would write.
+
+        Nobody but the terminal knows what was typed before enter is pressed. A line too many is
+        better than words that run into each other.
+        """
+        return bool(self._prompt) and monotonic() - self._put_at > _TIME_TO_TYPE
 
     async def written(self) -> None:
         """Waits until all of it is written. Raises what `tui.cli.output.put` raises."""

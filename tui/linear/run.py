@@ -110,14 +110,13 @@ class _Run:
         self._talk.interrupted("Press ctrl+c again to quit.")
 
     async def _end(self, *, hurried: bool) -> None:
-        if self._typing:
-            self._talk.keep(self._lines.rest)
+        rest = self._lines.rest if self._typing else ""
         if not hurried:
-            self._talk.farewell()
+            self._talk.farewell(rest)
             await self._paper.written()
             return
         # A terminal that is gone, or that takes nothing, must not keep us.
         with suppress(SteplineError, OSError, TimeoutError):
-            self._talk.farewell()
+            self._talk.farewell(rest)
             async with asyncio.timeout(_PATIENCE):
                 await self._paper.written()

@@ -12,6 +12,7 @@ from core.text import clean
 from tui.drafts import Drafts, Letter
 from tui.format import plural, still_running
 from tui.linear.answers import Answers
+from tui.linear.begun import Begun
 from tui.linear.commands import Commands
 from tui.linear.link import Link
 from tui.linear.paper import Paper
@@ -48,8 +49,7 @@ class Talk:
         self._subscription = session.feed.subscribe()
         self._commands = Commands(self)
         self._link = Link()
-        self._begun: list[str] = []
-        """The lines so far of a message that goes on."""
+        self._begun = Begun(self._writing)
         self._question: Callable[[], Awaitable[None]] | None = None
         self._unsent_told: set[UUID] = set()
         self._held: list[MessageChanged] = []
@@ -95,17 +95,12 @@ class Talk:
     async def take(self, line: str) -> None:
         """One line that was typed: a part of a message, a message, a command or an answer."""
         if self._typing and len(line.encode("utf-8", "replace")) >= _LONGEST_LINE:
-            self._begun.append(line)
-            self._keep()
+            self._begun.keep(line)
             self.paper.line(
                 "Not sent: the line is as long as the terminal lets a line be, so its end may be "
                 "missing. It is kept as the draft. End shorter lines with a backslash instead."
             )
-        elif _goes_on(line):
-            self._begun.append(line[:-1])
-        else:
-            text = "\n".join([*self._begun, line])
-            self._begun.clear()
+        elif (text := self._begun.add(line)) is not None:
             try:
                 await self._take(text)
             except SteplineError as error:
@@ -159,24 +154,10 @@ class Talk:
     def interrupted(self, advice: str) -> None:
         """ctrl+c was pressed: puts a message away that was begun, and says what comes next."""
         self._question = None
-        if self._begun:
-            self._keep()
+        if self._begun.keep():
             self.paper.line("What you had begun is kept as the draft; /draft sends it.")
         self.paper.line(advice + (" Running tasks go on." if self.answers.running else ""))
         self.rest()
-
-    def keep(self, rest: str) -> None:
-        """Keeps what was typed and not sent, `rest` being its last line, as a draft."""
-        if rest:
-            self._begun.append(rest)
-        if self._begun:
-            self._keep()
-
-    def _keep(self) -> None:
-        before = [self._writing.text] if self._writing.text else []
-        self._writing.text = "\n".join([*before, *self._begun])
-        self._writing.save()
-        self._begun.clear()
 
     # What is sent
 
@@ -272,9 +253,9 @@ class Talk:
             self.reading.read_new(message)
 
     def rest(self) -> None:
-        """Asks for a line where nothing more is on its way; lets those know who wait for that."""
+        """Asks for a line if nothing is on its way; lets those know who wait for that."""
         self._moved.set()
-        if not self._on_their_way and not self.answers.here:
+        if not (self.left.is_set() or self._on_their_way or self.answers.here):
             self.paper.prompt()
 
     async def _until(self, true: Callable[[], bool]) -> None:
@@ -289,10 +270,12 @@ class Talk:
         await self._until(lambda: not self._on_their_way and not self.answers.running)
         return ExitCode.TRY_AGAIN if self.outbox.letters else self.answers.code
 
-    def farewell(self) -> None:
-        """What goes on, and what is kept, when the program ends now."""
+    def farewell(self, rest: str) -> None:
+        """Keeps what was begun, `rest` being its last line, and says what else goes on."""
         self.answers.close()
         self._subscription.close()
+        if self._begun.keep(rest):
+            self.paper.line("What you had begun is kept as the draft of this conversation.")
         if running := len(self.answers.running):
             self.paper.line(still_running(running))
         if letters := len(self.outbox.letters):
@@ -301,8 +284,3 @@ class Talk:
                 f"{plural(letters, 'message')} not sent; {kept} out when stepline is started again."
             )
         self.paper.end_line()
-
-
-def _goes_on(line: str) -> bool:
-    """Whether a line ends with a backslash that is not itself one of a pair."""
-    return (len(line) - len(line.rstrip("\\"))) % 2 == 1
