@@ -50,10 +50,10 @@ class Paper:
         self._put(clean(text))
         self.writer = writer
 
-    def prompt(self) -> None:
-        """Asks for a line, if it was not asked for already."""
+    def prompt(self, *, goes_on: bool = False) -> None:
+        """Asks for a line, or with `goes_on` for the next one, if it was not asked for already."""
         if self._prompt and not self._prompted:
-            self._put(self._prompt)
+            self._put(f"{self._prompt * (2 if goes_on else 1)} ")
             self._prompted = True
 
     def entered(self) -> None:

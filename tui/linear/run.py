@@ -39,7 +39,7 @@ def run(settings: Settings, *, conversation: int | None = None) -> int:
 class _Run:
     def __init__(self, session: Session, settings: Settings, conversation: int | None) -> None:
         self._typing = sys.stdin.isatty()
-        prompt = f"{choose(settings.ascii).prompt} " if self._typing else ""
+        prompt = choose(settings.ascii).prompt if self._typing else ""
         self._paper = Paper(sys.stdout.fileno(), sys.stdout.encoding, prompt=prompt)
         self._lines = TypedLines(sys.stdin.fileno())
         self._talk = Talk(

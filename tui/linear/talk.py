@@ -100,7 +100,9 @@ class Talk:
                 "Not sent: the line is as long as the terminal lets a line be, so its end may be "
                 "missing. It is kept as the draft. End shorter lines with a backslash instead."
             )
-        elif (text := self._begun.add(line)) is not None:
+        elif (text := self._begun.add(line)) is None:
+            self.paper.prompt(goes_on=True)
+        else:
             try:
                 await self._take(text)
             except SteplineError as error:
