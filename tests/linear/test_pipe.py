@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from core.settings import default_workflows_file
 from tests.support.command import COMMAND, Stepline
 from tests.support.model_process import ModelProcess
 from tui.drafts import Drafts
@@ -79,7 +80,7 @@ def test_a_reader_that_leaves_is_no_error(stepline: Stepline):
 
 def test_a_message_nobody_can_take_is_kept(stepline: Stepline, drafts: Drafts, tmp_path: Path):
     nobody = tmp_path / "workflows.toml"
-    nobody.write_text('[types.email]\nlabel = "Email"\nsteps = []\nlocal = true\n')
+    nobody.write_text(default_workflows_file().read_text().replace("local = true", "local = false"))
     done = stepline.having(STEPLINE_WORKFLOWS=str(nobody)).run("--linear", text="say:kept\n")
     assert done.returncode == 3
     assert re.search(r"^Not sent: .* It is kept; /retry sends it again\.$", done.stdout, re.M)

@@ -66,6 +66,17 @@ class Answers:
         """How the followed tasks ended: the first that did not go well decides."""
         return next((code for code in self._codes.values() if code), ExitCode.DONE)
 
+    def before(self, task_id: int, conversation_id: int | None) -> int | None:
+        """The answer that a task in the same conversation waits for, if it has to."""
+        earlier = (
+            each
+            for each in self.running
+            if each < task_id
+            and conversation_id is not None
+            and self._running[each].conversation_id == conversation_id
+        )
+        return max(earlier, default=None)
+
     def knows(self, task_id: int) -> bool:
         """Whether it is, or was, followed."""
         return task_id in self._running or task_id in self._codes
@@ -83,9 +94,7 @@ class Answers:
             return
         followed = Followed(task_id, message, conversation_id, self._new_text(task_id))
         self._running[task_id] = followed
-        followed.hint = asyncio.get_running_loop().call_later(
-            UNCLAIMED_AFTER, self._unclaimed, followed
-        )
+        self._hint_later(followed)
         if view := self._session.feed.view(task_id):
             self._took(followed, view, late=late)
         else:
@@ -101,10 +110,10 @@ class Answers:
 
     def retried(self, old_id: int) -> None:
         """How a task ended does not count any more: another attempt does."""
-        self._codes.pop(old_id, None)
+        self._codes[old_id] = ExitCode.DONE
 
     def apply(self, change: Change) -> None:
-        """Tells what is new. What has ended is told by `finish`."""
+        """Tells what is new, ends excepted."""
         match change:
             case TaskChanged(task=task) if followed := self._running.get(task.id):
                 # What has come since then is told with it.
@@ -125,8 +134,12 @@ class Answers:
         """Tells the end of what has ended; tried again later where the database is away."""
         with suppress(StoreUnreachableError):
             for followed in [*self._running.values()]:
-                if followed.view is not None and followed.view.task.status.final:
-                    await self._finish(followed, followed.view)
+                view = self._session.feed.view(followed.task_id) or followed.view
+                if view is not None and view.task.status.final:
+                    await self._finish(followed, view)
+
+    def grow(self) -> None:
+        """Tells more of the text that can be told now; one that has ended may have made room."""
         for followed in self._running.values():
             self._grow(followed)
 
@@ -235,6 +248,14 @@ class Answers:
         if followed.text.begun:
             self._growing = followed
 
+    def _hint_later(self, followed: Followed) -> None:
+        loop = asyncio.get_running_loop()
+        followed.hint = loop.call_later(UNCLAIMED_AFTER, self._unclaimed, followed)
+
     def _unclaimed(self, followed: Followed) -> None:
-        if followed.view is None or followed.view.task.status is TaskStatus.PENDING:
+        if followed.view is not None and followed.view.task.status is not TaskStatus.PENDING:
+            return
+        if self.before(followed.task_id, followed.conversation_id) is not None:
+            self._hint_later(followed)  # it waits for its turn
+        else:
             self._tell(followed, unclaimed(followed.task_id))

@@ -93,7 +93,7 @@ class _Run:
         while not self._talk.left.is_set() and (line := await self._lines.next()) is not None:
             self._paper.entered()
             self._quit_asked = -_AGAIN
-            await self._talk.take(line)
+            await self._talk.take(line, more=self._lines.more)
         if self._typing or self._talk.left.is_set():
             return ExitCode.DONE
         await self._talk.take_last(self._lines.rest)
@@ -111,6 +111,8 @@ class _Run:
 
     async def _end(self, *, hurried: bool) -> None:
         rest = self._lines.rest if self._typing else ""
+        if rest:
+            self._paper.interrupted()  # it stands there without a line's end
         if not hurried:
             self._talk.farewell(rest)
             await self._paper.written()

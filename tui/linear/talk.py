@@ -92,22 +92,24 @@ class Talk:
 
     # What is typed
 
-    async def take(self, line: str) -> None:
-        """One line that was typed: a part of a message, a message, a command or an answer."""
+    async def take(self, line: str, *, more: bool = False) -> None:
+        """One line that was typed: a part of a message, a message, a command or an answer.
+
+        `more`: the next one was typed already, and need not be asked for.
+        """
         if self._typing and len(line.encode("utf-8", "replace")) >= _LONGEST_LINE:
             self._begun.keep(line)
             self.paper.line(
                 "Not sent: the line is as long as the terminal lets a line be, so its end may be "
                 "missing. It is kept as the draft. End shorter lines with a backslash instead."
             )
-        elif (text := self._begun.add(line)) is None:
-            self.paper.prompt(goes_on=True)
-        else:
+        elif (text := self._begun.add(line)) is not None:
             try:
                 await self._take(text)
             except SteplineError as error:
                 self.paper.line(str(error))
-        self.rest()
+        if not more:
+            self.rest()
 
     async def take_last(self, rest: str) -> None:
         """The input has ended: what is left of it is a line too."""
@@ -183,16 +185,17 @@ class Talk:
         self.rest()
 
     def _letter_sent(self, letter: Letter, sent: Sent) -> None:
-        number = f"Sent; task #{sent.task_id}"
+        said = f"Sent; task #{sent.task_id}"
         if letter.conversation_id is None and self.conversation_id is None:
             self._writing.adopt(sent.conversation_id)
             self._drafts.set_last_conversation(sent.conversation_id)
             self.answers.conversation_id = sent.conversation_id
         if letter.conversation_id is None or sent.conversation_id != self.conversation_id:
-            number += f", conversation {sent.conversation_id}"
+            said += f", conversation {sent.conversation_id}"
         if sent.conversation_id == self.conversation_id:
             self.reading.newest = max(self.reading.newest, sent.message_id)
-        self.paper.line(f"{number}.")
+        before = self.answers.before(sent.task_id, sent.conversation_id)
+        self.paper.line(f"{said}." + (f" It waits for #{before}." if before else ""))
         self.answers.follow(sent.task_id, conversation_id=sent.conversation_id)
 
     # What comes
@@ -205,9 +208,11 @@ class Talk:
             changes = await self._subscription.batch()
             await asyncio.sleep(_FRAME)
             async with self.turn:
+                # What has ended is told before what has begun since.
+                await self.answers.finish()
                 for change in changes:
                     await self._apply(change)
-                await self.answers.finish()
+                self.answers.grow()
             self.rest()
 
     async def _apply(self, change: Change) -> None:
@@ -257,7 +262,9 @@ class Talk:
     def rest(self) -> None:
         """Asks for a line if nothing is on its way; lets those know who wait for that."""
         self._moved.set()
-        if not (self.left.is_set() or self._on_their_way or self.answers.here):
+        if self._begun:
+            self.paper.prompt(goes_on=True)
+        elif not (self.left.is_set() or self._on_their_way or self.answers.here):
             self.paper.prompt()
 
     async def _until(self, true: Callable[[], bool]) -> None:

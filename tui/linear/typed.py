@@ -28,6 +28,11 @@ class TypedLines:
         """Begins to read."""
         threading.Thread(target=self._read, daemon=True, name="typed-lines").start()
 
+    @property
+    def more(self) -> bool:
+        """Whether a line waits to be taken."""
+        return not self._lines.empty()
+
     async def next(self) -> str | None:
         """The next line, without its end; None when there will be no more."""
         line = await self._lines.get()
