@@ -21,7 +21,10 @@ class Link:
             return ""
         self._said = state
         if state is LinkState.OFFLINE:
-            return link.detail or "The connection to the database is lost; trying again."
+            if link.detail.endswith("."):
+                return link.detail
+            why = f" ({link.detail})" if link.detail else ""
+            return f"The connection to the database is lost{why}; trying again."
         if state is LinkState.POLLING:
             return "Connected to the database; changes come a few seconds late."
         return "Connected to the database again."
