@@ -15,6 +15,9 @@ from core.workflows import Registry
 
 _PAGE = 500
 
+SPEAKERS = {Role.USER: "You", Role.ASSISTANT: "Assistant", Role.SYSTEM: "System"}
+"""What a message's author is called at the head of it."""
+
 
 class ChatService:
     """What can be done with conversations. Errors are those of the store."""
@@ -138,11 +141,10 @@ class ChatService:
 
 def _markdown(conversation: Conversation, messages: list[Message]) -> str:
     parts = [f"# {conversation.title}"]
-    names = {Role.USER: "You", Role.ASSISTANT: "Assistant", Role.SYSTEM: "System"}
     for message in messages:
         when = message.created_at.strftime("%Y-%m-%d %H:%M UTC")
         note = " (incomplete)" if message.partial else ""
-        parts.append(f"## {names[message.role]}, {when}{note}")
+        parts.append(f"## {SPEAKERS[message.role]}, {when}{note}")
         if message.content:
             parts.append(message.content)
     return "\n\n".join(parts) + "\n"

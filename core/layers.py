@@ -37,6 +37,7 @@ _ENVIRONMENT: dict[Key, str] = {
     ("theme",): "STEPLINE_THEME",
     ("ascii",): "STEPLINE_ASCII",
     ("mouse",): "STEPLINE_MOUSE",
+    ("linear",): "STEPLINE_LINEAR",
 }
 # Variables are text; these are what else they are read as.
 _KINDS: dict[Key, TypeAdapter[bool] | TypeAdapter[float] | TypeAdapter[int]] = {
@@ -44,6 +45,7 @@ _KINDS: dict[Key, TypeAdapter[bool] | TypeAdapter[float] | TypeAdapter[int]] = {
     ("llm", "max_tokens"): TypeAdapter(int),
     ("ascii",): TypeAdapter(bool),
     ("mouse",): TypeAdapter(bool),
+    ("linear",): TypeAdapter(bool),
 }
 _PATHS: tuple[Key, ...] = (("data_dir",), ("workflows_file",))
 
@@ -201,6 +203,7 @@ class Values(Table):
     user: _Text | None = None
     animation: Literal["full", "reduced", "none"] | None = None
     mouse: StrictBool | None = None
+    linear: StrictBool | None = None
     theme: _Text | None = None
     ascii: StrictBool | None = None
     llm: LlmValues = LlmValues()

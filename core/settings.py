@@ -79,6 +79,8 @@ class Settings(BaseModel):
     """How much moves on the screen."""
     mouse: bool = True
     """Whether the app takes the mouse (the terminal's own selection then needs shift)."""
+    linear: bool = False
+    """Whether plain lines take the place of the full screen."""
     theme: str = "stepline"
     """The screen's colours, by name."""
     ascii: bool | None = None

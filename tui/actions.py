@@ -8,9 +8,13 @@ time. The scopes `list` and `tree` belong to the list widget itself, the others 
 so `n` is the next match while a list is being searched, and "new" otherwise.
 """
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-from textual.binding import Binding, BindingType
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from textual.binding import Binding, BindingType
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +207,9 @@ def bindings_of(*ids: str) -> list[BindingType]:
 
 
 def _binding(action: Action, priority: bool = False) -> Binding:
+    # Here and not above: the linear mode names actions too, and does without Textual.
+    from textual.binding import Binding
+
     return Binding(
         action.keys,
         action.method,

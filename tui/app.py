@@ -19,8 +19,8 @@ from tui import startup, terminal
 from tui.actions import bindings
 from tui.clock import Clock
 from tui.context import Context
-from tui.drafts import Drafts
-from tui.format import plural
+from tui.drafts import drafts_of
+from tui.format import still_running
 from tui.keys import Keymap
 from tui.messages import Changes, SessionOpened, StartFailed
 from tui.screens.live import tell
@@ -63,8 +63,7 @@ class SteplineApp(terminal.QuietCrash, KeysInOrder, inherit_bindings=False):
         self.register_theme(own_theme())
         self.theme = settings.theme if settings.theme in self.available_themes else NAME
         self.set_class(self.context.symbols is ASCII, "-ascii")
-        drafts = Drafts(settings.state_dir / "drafts" / settings.profile)
-        self._main = MainScreen(drafts, conversation)
+        self._main = MainScreen(drafts_of(settings), conversation)
         self._quit_asked = 0.0
 
     def get_default_screen(self) -> Screen[None]:
@@ -221,9 +220,7 @@ def run(settings: Settings, *, conversation: int | None = None) -> int:
         print(f"stepline ended unexpectedly; what happened is in {path}.", file=sys.stderr)
         return 1
     if app.main.running:
-        tasks = plural(app.main.running, "task is", "tasks are")
-        they = "it goes" if app.main.running == 1 else "they go"
-        print(f"{tasks} still running; {they} on without this terminal.", file=sys.stderr)
+        print(still_running(app.main.running), file=sys.stderr)
     return app.return_code or 0
 
 

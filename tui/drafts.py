@@ -9,7 +9,11 @@ import logging
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
+
+if TYPE_CHECKING:
+    from core.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +94,11 @@ class Drafts:
     def _draft(self, conversation_id: int | None) -> Path:
         name = "new" if conversation_id is None else str(conversation_id)
         return self._directory / f"{name}.json"
+
+
+def drafts_of(settings: "Settings") -> Drafts:
+    """Those of the profile in use."""
+    return Drafts(settings.state_dir / "drafts" / settings.profile)
 
 
 def _age(path: Path) -> float:

@@ -2,8 +2,6 @@
 
 from datetime import datetime
 
-from rich.cells import cell_len, set_cell_size
-
 
 def duration(seconds: float | None, *, tenths: bool = True) -> str:
     """Seconds as people read them: `8.4s`, `2m04s`, `1h05m`, `3d04h`; nothing for None."""
@@ -42,8 +40,19 @@ def plural(number: int, one: str, many: str | None = None) -> str:
     return f"{count(number)} {one if number == 1 else many or one + 's'}"
 
 
+def still_running(number: int) -> str:
+    """What leaving says of the tasks that run."""
+    they = "it goes" if number == 1 else "they go"
+    return (
+        f"{plural(number, 'task is', 'tasks are')} still running; {they} on without this terminal."
+    )
+
+
 def fit(text: str, width: int, ellipsis: str = "…") -> str:
     """`text` on one line, cut to at most `width` cells; wide characters are never cut in half."""
+    # Here and not above: the linear mode counts no cells, and does without rich.
+    from rich.cells import cell_len, set_cell_size
+
     if width <= 0:
         return ""
     # Cut before measuring: what is far behind the edge can be a megabyte.
@@ -57,5 +66,7 @@ def fit(text: str, width: int, ellipsis: str = "…") -> str:
 
 def pad(text: str, width: int, ellipsis: str = "…") -> str:
     """`text` cut or filled to exactly `width` cells."""
+    from rich.cells import cell_len
+
     text = fit(text, width, ellipsis)
     return text + " " * (width - cell_len(text))

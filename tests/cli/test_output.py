@@ -7,9 +7,9 @@ import pytest
 
 from core.changes import TaskChanged
 from core.models import Task, TaskEvent, TaskStatus
-from tui.cli.answer import GrowingText
-from tui.cli.output import put_table
+from tui.cli.output import put, put_table, say
 from tui.cli.watching import ChangeLog
+from tui.telling import GrowingText
 
 AT = datetime(2025, 6, 1, 14, 2, tzinfo=UTC)
 
@@ -34,7 +34,7 @@ AT = datetime(2025, 6, 1, 14, 2, tzinfo=UTC)
 def test_growing_text(
     texts: list[str], written: str, said: str, capsys: pytest.CaptureFixture[str]
 ):
-    growing = GrowingText()
+    growing = GrowingText(lambda text: put(text, end=""), say)
     for text in texts:
         growing.show(text)
     growing.end()

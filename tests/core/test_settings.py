@@ -128,6 +128,7 @@ def test_every_variable(home: Home) -> None:
             "STEPLINE_THEME": "t",
             "STEPLINE_ASCII": "1",
             "STEPLINE_MOUSE": "off",
+            "STEPLINE_LINEAR": "yes",
         }
     )
     assert (settings.data_dir, settings.state_dir) == (Path("/tmp/d"), Path("/tmp/d/state"))
@@ -143,7 +144,7 @@ def test_every_variable(home: Home) -> None:
     }
     assert settings.llm.api_key is not None
     assert (settings.user, settings.animation, settings.theme) == ("me", "reduced", "t")
-    assert (settings.ascii, settings.mouse) == (True, False)
+    assert (settings.ascii, settings.mouse, settings.linear) == (True, False, True)
 
 
 def test_an_empty_variable_is_not_set(home: Home) -> None:

@@ -11,10 +11,8 @@ from core.errors import ExitCode, NotFoundError
 from core.models import Message, Sent, TaskStatus
 from core.session import Session
 from tui.cli.output import put, say
-from tui.cli.verdict import explain, goes_on, verdict
-
-UNCLAIMED_AFTER = 5.0
-"""Seconds after which we say that no worker has taken the task."""
+from tui.cli.verdict import UNCLAIMED_AFTER, explain, goes_on, unclaimed, verdict
+from tui.telling import BegunSteps, GrowingText
 
 
 class Answer:
@@ -24,8 +22,8 @@ class Answer:
         """`quiet`: the text is not written as it grows; `result` has it."""
         self._session = session
         self._quiet = quiet
-        self._text = GrowingText()
-        self._told = 0
+        self._text = GrowingText(lambda text: put(text, end=""), say)
+        self._steps = BegunSteps()
 
     def __enter__(self) -> Self:
         self._changes = self._session.feed.subscribe()
@@ -97,10 +95,8 @@ class Answer:
     def _took(self, view: TaskChanged) -> None:
         """Tells of the steps that have begun since the last time."""
         self._view = view
-        begun = [step for step in self._session.tasks.steps(view) if step.started is not None]
-        for step in begun[self._told :]:
-            self._narrate(f"{step.label}: {step.message}" if step.message else step.label)
-        self._told = max(self._told, len(begun))
+        for sentence in self._steps.news(self._session.tasks.steps(view)):
+            self._narrate(sentence)
 
     def _grow(self, text: str) -> None:
         if not self._quiet:
@@ -113,10 +109,7 @@ class Answer:
 
     def _unclaimed(self) -> None:
         if self._view.task.status is TaskStatus.PENDING:
-            self._narrate(
-                f"No worker has taken task #{self._sent.task_id} yet; "
-                "`stepline worker` starts one, `stepline doctor` finds out more."
-            )
+            self._narrate(unclaimed(self._sent.task_id))
 
     async def _message(self) -> Message:
         sent = self._sent
@@ -126,35 +119,6 @@ class Answer:
         if not found or found[0].id != sent.message_id:
             raise NotFoundError(f"The answer of task #{sent.task_id} was deleted.")
         return found[0]
-
-
-class GrowingText:
-    """Text on stdout that is written as it grows, each character once."""
-
-    def __init__(self) -> None:
-        self._written = ""
-
-    @property
-    def in_line(self) -> bool:
-        """Whether the last line has no end yet."""
-        return bool(self._written) and not self._written.endswith("\n")
-
-    def show(self, text: str) -> None:
-        """Writes what `text` has more than the last one."""
-        if self._written.startswith(text):
-            return  # trimmed at its end, or begun again and not yet as far
-        if not text.startswith(self._written):
-            self.end()
-            say("The answer was begun again.")
-            self._written = ""
-        put(text[len(self._written) :], end="")
-        self._written = text
-
-    def end(self) -> None:
-        """Ends the last line."""
-        if self.in_line:
-            put("")
-            self._written += "\n"
 
 
 _TROUBLE = (LinkState.RECONNECTING, LinkState.OFFLINE)

@@ -51,6 +51,12 @@ def _version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
 @click.option("--no-mouse", is_flag=True, help="Leave the mouse to the terminal.")
 @click.option("--ascii", "ascii_only", is_flag=True, help="Use no symbols beyond ASCII.")
 @click.option(
+    "--linear/--no-linear",
+    default=None,
+    help="Plain lines instead of the full screen: for screen readers and dumb terminals (setting: "
+    "linear).",
+)
+@click.option(
     "--animation",
     type=click.Choice(["full", "reduced", "none"]),
     help="How much moves on the screen.",
@@ -66,41 +72,49 @@ def _version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
 @click.pass_context
 def root(
     ctx: click.Context,
+    *,
     conversation: int | None,
     no_mouse: bool,
     ascii_only: bool,
+    linear: bool | None,
     animation: str | None,
 ) -> int | None:
     """A chat in the terminal with a live view of the tasks behind it.
 
-    Without a command the full-screen program starts.
+    Without a command the full-screen program starts, or, with --linear, the same conversation as
+    plain lines: steps as they happen, no cursor movement, also through a pipe.
     """
     if ctx.invoked_subcommand is not None:
         for given, option in (
             (conversation is not None, "-c/--conversation"),
             (no_mouse, "--no-mouse"),
             (ascii_only, "--ascii"),
+            (linear is not None, "--linear/--no-linear"),
             (animation is not None, "--animation"),
         ):
             if given:
-                raise click.UsageError(
-                    f"{option} here is for the full-screen program, not for a command."
-                )
+                raise click.UsageError(f"{option} here is for the chat itself, not for a command.")
         return None
     overrides = chosen().overrides
     if no_mouse:
         overrides["mouse"] = False
     if ascii_only:
         overrides["ascii"] = True
+    if linear is not None:
+        overrides["linear"] = linear
     if animation:
         overrides["animation"] = animation
+    settings = chosen().settings()
+    if settings.linear:
+        from tui.linear.run import run as run_linear
+
+        return run_linear(settings, conversation=conversation)
     if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         complain(
-            "the full-screen program needs a terminal; in scripts use `stepline send` or "
-            "`stepline tasks` (see `stepline --help`)."
+            "the full-screen program needs a terminal; in scripts use `stepline send`, "
+            "`stepline tasks` or `stepline --linear` (see `stepline --help`)."
         )
         return ExitCode.USAGE
-    settings = chosen().settings()
     from tui.app import run
 
     return run(settings, conversation=conversation)

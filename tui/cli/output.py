@@ -23,10 +23,15 @@ def put(text: str, *, end: str = "\n") -> None:
     try:
         sys.stdout.write(text + end)
         sys.stdout.flush()
-    except BrokenPipeError:
-        raise
     except OSError as error:
-        raise OutputError(f"The output cannot be written: {error.strerror}.") from error
+        raise unwritable(error) from None
+
+
+def unwritable(error: OSError) -> Exception:
+    """What is raised when stdout cannot be written."""
+    if isinstance(error, BrokenPipeError):
+        return error
+    return OutputError(f"The output cannot be written: {error.strerror}.")
 
 
 def put_json(value: Any, *, indent: int | None = 2) -> None:

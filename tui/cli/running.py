@@ -13,16 +13,22 @@ from tui.cli.output import complain
 
 if TYPE_CHECKING:
     from core.session import Session
+    from core.settings import Settings
 
 
 def with_session(
-    work: Callable[[Session], Awaitable[int]], *, live: bool = False, worker: bool = False
+    work: Callable[[Session], Awaitable[int]],
+    *,
+    live: bool = False,
+    worker: bool = False,
+    settings: Settings | None = None,
 ) -> int:
     """Opens a session, awaits `work(session)` and closes it; returns the exit code.
 
-    `live` starts the feed, `worker` sees to it that somebody works on tasks.
+    `live` starts the feed, `worker` sees to it that somebody works on tasks. `settings`: those that
+    were read already.
     """
-    settings = chosen().settings()
+    settings = settings or chosen().settings()
     for warning in settings.warnings:
         complain(warning)
 

@@ -126,22 +126,10 @@ def show(task_id: int, as_json: bool) -> int:
 
 def _put_task(task: Task, steps: list[dict[str, Any]], session: Session) -> None:
     from tui.format import duration
+    from tui.paint.facts import described
 
-    now = session.now()
-    facts = {
-        "task": f"#{task.id} {task.task_type}",
-        "status": task.status.value,
-        "message": task.status_message,
-        "attempt": task.attempt,
-        "retry of": task.retry_of and f"#{task.retry_of}",
-        "retried by": task.retried_by and f"#{task.retried_by}",
-        "execution": task.n8n_execution_id,
-        "created": f"{task.created_at.astimezone():%Y-%m-%d %H:%M:%S}",
-        "time": f"{duration(task.elapsed(now))} of {duration(task.timeout_seconds, tenths=False)}",
-    }
-    for name, value in facts.items():
-        if value:
-            put(f"{name + ':':<12}{value}")
+    for name, value in described(task, session.now()):
+        put(f"{name + ':':<12}{value}")
     if steps:
         put("")
         rows = [(step["state"], duration(step["seconds"]), step["label"]) for step in steps]

@@ -4,6 +4,9 @@ from core.errors import ExitCode
 from core.models import Task, TaskStatus
 from tui.cli.output import complain
 
+UNCLAIMED_AFTER = 5.0
+"""Seconds after which it is said that no worker has taken a task."""
+
 _CODES = {
     TaskStatus.COMPLETED: ExitCode.DONE,
     TaskStatus.FAILED: ExitCode.FAILED,
@@ -24,6 +27,14 @@ def explain(task: Task) -> None:
     happened = (task.status_message or "").strip() or f"The task ended as {task.status.value}."
     advice = f" `stepline tasks retry {task.id}` tries again." if task.can_retry else ""
     complain(f"task #{task.id}: {happened}{advice}")
+
+
+def unclaimed(task_id: int) -> str:
+    """What is said of a task that has waited for so long."""
+    return (
+        f"No worker has taken task #{task_id} yet; "
+        "`stepline worker` starts one, `stepline doctor` finds out more."
+    )
 
 
 def goes_on(task_id: int) -> str:

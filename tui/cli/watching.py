@@ -12,6 +12,7 @@ from core.models import Task, TaskStatus
 from core.session import Session
 from tui.cli.output import put_json, say
 from tui.cli.verdict import explain, goes_on, verdict
+from tui.telling import BegunSteps
 
 
 async def watch(session: Session, task_id: int | None) -> ExitCode:
@@ -31,14 +32,12 @@ async def watch(session: Session, task_id: int | None) -> ExitCode:
 
 async def wait(session: Session, task_id: int) -> tuple[ExitCode, Task]:
     """Waits for the end of a task and tells of its steps on stderr."""
-    told = 0
+    begun = BegunSteps()
     try:
         async for change in session.tasks.watch(task_id):
             if isinstance(change, TaskChanged):
-                begun = [step for step in session.tasks.steps(change) if step.started is not None]
-                for step in begun[told:]:
-                    say(f"{step.label}: {step.message}" if step.message else step.label)
-                told = max(told, len(begun))
+                for sentence in begun.news(session.tasks.steps(change)):
+                    say(sentence)
                 if change.task.status.final:
                     explain(change.task)
                     return verdict(change.task), change.task

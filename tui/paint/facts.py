@@ -1,4 +1,6 @@
-"""What a finished task comes down to in one sentence."""
+"""What a task comes down to: its facts, and, once it has ended, one sentence."""
+
+from datetime import datetime
 
 from core.models import Task, TaskStatus
 from tui.format import count, duration
@@ -8,6 +10,22 @@ _NO_REASON = {
     TaskStatus.TIMEOUT: "The task took longer than its limit and was stopped.",
     TaskStatus.CANCELLED: "Cancelled.",
 }
+
+
+def described(task: Task, now: datetime) -> list[tuple[str, str]]:
+    """What is known of a task besides its payloads, each fact with its name."""
+    facts = {
+        "task": f"#{task.id} {task.task_type}",
+        "status": task.status.value,
+        "message": task.status_message,
+        "attempt": str(task.attempt),
+        "retry of": task.retry_of and f"#{task.retry_of}",
+        "retried by": task.retried_by and f"#{task.retried_by}",
+        "execution": task.n8n_execution_id,
+        "created": f"{task.created_at.astimezone():%Y-%m-%d %H:%M:%S}",
+        "time": f"{duration(task.elapsed(now))} of {duration(task.timeout_seconds, tenths=False)}",
+    }
+    return [(name, str(value)) for name, value in facts.items() if value]
 
 
 def generated(task: Task) -> str:
