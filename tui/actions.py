@@ -92,6 +92,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("app.next_pane", "Next pane", "tab", ("app",)),
     Action("app.previous_pane", "Previous pane", "shift+tab", ("app",)),
     Action("app.back", "Back", "escape", ("app",), "Leaves what is in front; never quits."),
+    Action("app.redraw", "Redraw", "ctrl+l", ("app",), "The whole screen, once again."),
     Action("app.quit", "Quit", "ctrl+c", ("app",), "Twice. Running tasks go on without us."),
     # Composer
     Action("compose.send", "Send", "enter", ("composer",)),

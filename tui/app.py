@@ -35,7 +35,7 @@ _AGAIN = 3.0
 """Seconds in which the second ctrl+c quits."""
 
 
-class SteplineApp(terminal.QuietCrash, KeysInOrder, inherit_bindings=False):
+class SteplineApp(terminal.QuietCrash, terminal.Sparing, KeysInOrder, inherit_bindings=False):
     """Owns the context and the session; the screens do the rest."""
 
     TITLE = "stepline"
@@ -138,6 +138,11 @@ class SteplineApp(terminal.QuietCrash, KeysInOrder, inherit_bindings=False):
         key = self.context.keymap.first("app.quit")
         running = " Running tasks go on." if self._main.running else ""
         tell(self._main, f"Press {key} again to quit.{running}")
+
+    def action_app_redraw(self) -> None:
+        """Writes the whole screen once again: something else may have written to it."""
+        self.shown.forget()
+        self.screen.refresh(layout=True)
 
     def action_app_next_pane(self) -> None:
         """The next pane."""

@@ -16,12 +16,16 @@ from enum import Enum
 from select import select
 from typing import IO, Any
 
+from textual import events
 from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
+from textual._compositor import CompositorUpdate
 from textual._xterm_parser import XTermParser
 from textual.app import App
 from textual.drivers import linux_driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.screen import Screen
+
+from tui.shown import Shown
 
 log = logging.getLogger(__name__)
 
@@ -181,7 +185,9 @@ class Driver(LinuxDriver):
                 self.process_message(message)
 
     def start_application_mode(self) -> None:
-        """As Textual's."""
+        """As Textual's; also when it comes back from having been stopped."""
+        if isinstance(self._app, Sparing):
+            self._app.shown.forget()
         theirs = linux_driver.WriterThread  # pyright: ignore
         linux_driver.WriterThread = Writer  # pyright: ignore
         try:
@@ -213,6 +219,25 @@ def leave_on_signals(app: "App[Any]") -> None:
 def _leave(app: "App[Any]", number: signal.Signals) -> None:
     log.info("ended by %s", number.name)
     app.exit(return_code=128 + number)
+
+
+class Sparing(App[None]):
+    """An app that writes only what differs from what the terminal shows."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.shown = Shown()
+
+    def _display(self, screen: "Screen[Any]", renderable: Any) -> None:
+        if isinstance(renderable, CompositorUpdate):
+            renderable = self.shown.difference(renderable)
+        super()._display(screen, renderable)
+
+    async def on_event(self, event: events.Event) -> None:
+        """After another size the terminal shows whatever it likes."""
+        if isinstance(event, events.Resize):
+            self.shown.forget()
+        await super().on_event(event)
 
 
 class QuietCrash(App[None]):

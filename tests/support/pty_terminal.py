@@ -196,6 +196,13 @@ class Terminal:
 
         return self._wait(probe, timeout, f"bytes {data!r}")
 
+    def forget(self) -> None:
+        """Drops what was written so far, for a run of hours."""
+        with self._news:
+            self._emulate()
+            self.raw.clear()
+            self.reads.clear()
+
     # Ending.
 
     def wait_exit(self, timeout: float = 20) -> int:

@@ -175,8 +175,6 @@ class LinesView(Widget):
             parts = self._entry_line(self._top + y)
         if self._unseen and y == height - 1:
             parts = self._marker(width)
-        if not parts:
-            return Strip.blank(width, self._base)
         return Strip(parts).adjust_cell_length(width).apply_style(self._base)
 
     def _entry_line(self, y: int) -> Line:
