@@ -55,8 +55,8 @@ CREATE FUNCTION public.task_ids(
   reverse boolean DEFAULT false, most integer DEFAULT NULL
 ) RETURNS bigint[]
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
--- Whose table is new, or all theirs, gets the same plans as everybody else.
-SET enable_seqscan = off SET work_mem = '32MB' AS $$
+-- The same plans for everybody: also where the table is new or all theirs, or not vacuumed yet.
+SET enable_seqscan = off SET random_page_cost = 1 SET work_mem = '32MB' AS $$
 DECLARE
   owner uuid := stepline.require_user();
   first_id bigint;
