@@ -32,6 +32,8 @@ _log = logging.getLogger(__name__)
 
 _FRAME = 0.02
 """Seconds between two fetches: hints that arrive meanwhile are fetched together."""
+_PER_ROW = 0.002
+"""Seconds more for each row that was just fetched."""
 _BUSY, _QUIET, _DOWN = 3.0, 30.0, 2.0
 """Seconds between reconciliations: while a task runs, while none does, while the link is down."""
 _KEEP = 5_000
@@ -199,7 +201,8 @@ class Feed:
                 continue
             self._ingest(rows)
             self._notice_deletions(wanted, rows)
-            await asyncio.sleep(_FRAME)
+            # A burst is fetched less often, so that it leaves the screen time for the keys.
+            await asyncio.sleep(_FRAME + _PER_ROW * len(wanted))
 
     async def _reconcile_for_ever(self) -> None:
         while True:

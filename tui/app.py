@@ -86,7 +86,7 @@ class SteplineApp(terminal.QuietCrash, KeysInOrder, inherit_bindings=False):
     def action_open_session(self) -> None:
         """Opens the session in the background; also what `r` does after a failed start."""
         settings = self.context.settings
-        first = settings.store == "embedded" and not settings.data_dir.exists()
+        first = settings.store == "embedded" and not (settings.data_dir / "postgres").exists()
         self._main.starting(
             "Setting up the database (first start, takes a few seconds)…"
             if first

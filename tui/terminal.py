@@ -9,12 +9,15 @@ import os
 import signal
 import termios
 import threading
+from codecs import getincrementaldecoder
 from collections import deque
 from contextlib import suppress
 from enum import Enum
+from select import select
 from typing import IO, Any
 
 from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
+from textual._xterm_parser import XTermParser
 from textual.app import App
 from textual.drivers import linux_driver
 from textual.drivers.linux_driver import LinuxDriver
@@ -24,6 +27,8 @@ log = logging.getLogger(__name__)
 
 _MAX_WAITING = 200
 """Writes that may wait before the app itself has to; the clock slows down long before."""
+_ESCAPE = 0.05
+"""Seconds between two looks at whether a lone escape stays alone."""
 _PATIENCE = 0.3
 """Seconds that the end waits for a terminal that does not take what was written."""
 _RESTORE = (
@@ -130,8 +135,50 @@ class _Named(Enum):
 ANSI_SEQUENCES_KEYS["\x1b\r"] = (_Named.ALT_ENTER,)  # pyright: ignore
 
 
+class _Knock(threading.Event):
+    """An event that can be waited for together with a file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reader, self._writer = os.pipe()
+
+    def set(self) -> None:
+        """Also makes `reader` readable."""
+        super().set()
+        os.write(self._writer, b"!")
+
+    def clear(self) -> None:
+        """Takes that back."""
+        if self.is_set():
+            os.read(self.reader, 1)
+        super().clear()
+
+
 class Driver(LinuxDriver):
-    """Textual's driver, with our writer."""
+    """Textual's driver, with our writer, and asleep while nobody types."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.exit_event = _Knock()
+
+    def run_input_thread(self) -> None:
+        """Hands on what is typed. Textual's wakes ten times a second to look at the clock; a clock
+        is needed only within a sequence: is it an escape, or the beginning of more?
+        """
+        parser = XTermParser(self._debug)
+        decode = getincrementaldecoder("utf-8")("replace").decode
+        stop = self.exit_event.reader
+        while not self.exit_event.is_set():
+            pause = None if parser._timeout_time is None else _ESCAPE
+            ready, _, _ = select([self.fileno, stop], [], [], pause)
+            if self.fileno in ready:
+                data = os.read(self.fileno, 4096)
+                if not data:
+                    return
+                for message in parser.feed(decode(data)):
+                    self.process_message(message)
+            for message in parser.tick():
+                self.process_message(message)
 
     def start_application_mode(self) -> None:
         """As Textual's."""

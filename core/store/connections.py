@@ -7,13 +7,12 @@ does on Supabase.
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
-from psycopg import sql
 from psycopg.rows import dict_row
 
 from core.errors import (
@@ -25,6 +24,7 @@ from core.errors import (
     SteplineError,
     StoreUnreachableError,
 )
+from core.store.listening import listen
 from core.store.pool import Connection, Pool
 from core.text import clean_line
 from schema.runner import latest_version
@@ -100,12 +100,14 @@ class Connections:
                     raise
             return await self._once(use, prove=not repeat)
 
-    @asynccontextmanager
-    async def listener(self, channel: str) -> AsyncGenerator[Connection]:
-        """A connection of its own that listens on `channel`. Raises what psycopg raises."""
-        async with await self._connect_as_user() as connection:
-            await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
-            yield connection
+    async def listen(self, channel: str) -> AsyncGenerator[str | None]:
+        """As `core.store.listening.listen`, on a connection of its own."""
+        async with (
+            await self._connect_as_user() as connection,
+            aclosing(listen(connection, channel)) as heard,
+        ):
+            async for payload in heard:
+                yield payload
 
     async def bring_back(self) -> None:
         """Revives the server, if that is ours to do."""

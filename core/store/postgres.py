@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
@@ -26,15 +27,13 @@ from core.models import (
     TaskOrder,
 )
 from core.store.base import Reconciled, Rows, Wanted
-from core.store.connections import ANSWER, LOST, Connection, Connections, Revive, reason
+from core.store.connections import LOST, Connection, Connections, Revive, reason
 from core.store.queries import load_queries
 
 _SQL = load_queries("core.store", "queries.sql")
 _MARGIN = timedelta(seconds=60)
 """Changes are stamped before they commit, and transactions commit out of order: each
 reconciliation looks this much further back than the last one ended."""
-_SILENCE = 20.0
-"""Seconds without a notification after which the listener proves by a round trip that it lives."""
 _BIGINT = 2**63
 _MAX_BACKOFF = 30.0
 """Seconds between two tries to connect, at most."""
@@ -210,16 +209,13 @@ class PostgresStore:
         failures = 0
         while True:
             try:
-                async with self._connections.listener(f"stepline_{self.user_id}") as connection:
-                    failures = 0
-                    yield LinkChanged(LinkState.LIVE)
-                    while True:
-                        async for notification in connection.notifies(timeout=_SILENCE):
-                            if hint := _hint(notification.payload):
-                                yield hint
-                        # The stream ended in silence: is anybody there?
-                        async with asyncio.timeout(ANSWER):
-                            await connection.execute("SELECT 1")
+                async with aclosing(self._connections.listen(f"stepline_{self.user_id}")) as heard:
+                    async for payload in heard:
+                        if payload is None:
+                            failures = 0
+                            yield LinkChanged(LinkState.LIVE)
+                        elif hint := _hint(payload):
+                            yield hint
             except (*LOST, psycopg.Error) as error:
                 failures += 1
                 yield LinkChanged(LinkState.RECONNECTING, reason(error))

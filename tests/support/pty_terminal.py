@@ -1,7 +1,7 @@
 """A real pseudo-terminal: spawn a command in it, type, resize, and read its screen.
 
-A thread drains the terminal all the time and feeds an emulator, so a program is never held up by
-a test that is busy elsewhere; `wait_for` wakes on every piece of output.
+A thread drains the terminal all the time, so a program is never held up by a test that is busy
+elsewhere; `wait_for` wakes on every piece of output and looks at an emulated screen.
 """
 
 import codecs
@@ -17,6 +17,7 @@ import sys
 import termios
 import threading
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -58,6 +59,8 @@ KEYS = {
 _UNKNOWN = re.compile(rb"\x1b\[[<>=?][0-9;]*u|\x1b\[[>=][0-9;]*[a-zA-Z]|\x1b[P_^X][^\x1b]*\x1b\\")
 _UNFINISHED = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*|[\]P_^X][^\x07\x1b]*\x1b?)?\Z")
 _MODE_QUERY = re.compile(rb"\x1b\[\?(\d+)\$p")
+_PIECE = 64
+"""Bytes taken at a time by a terminal that has a pace."""
 
 
 class ScreenTimeout(AssertionError):
@@ -74,15 +77,23 @@ class Terminal:
         size: tuple[int, int] = (120, 40),
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        pace: float | None = None,
     ) -> None:
-        """Starts `command`; `size` is (columns, rows), `env` the whole environment or None."""
+        """Starts `command`; `size` is (columns, rows), `env` the whole environment or None.
+
+        `pace`: how many bytes a second it takes, like a slow link; None: all there are.
+        """
         columns, rows = size
         self.raw = bytearray()
         """Every byte the command wrote."""
+        self.reads: list[tuple[float, int]] = []
+        """For each read: when (`time.perf_counter`), and how long `raw` was then."""
+        self.pace = pace
         self._screen = pyte.Screen(columns, rows)
         self._stream = pyte.Stream(self._screen)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._held = b""
+        self._unseen = b""
         self._news = threading.Condition()
         self._closed = False
         self._fd, slave = pty.openpty()
@@ -103,6 +114,7 @@ class Terminal:
         finally:
             os.close(slave)
         self._stop_reader, self._stop_writer = os.pipe()
+        self._stopped = threading.Event()
         self._reader = threading.Thread(target=self._drain, daemon=True)
         self._reader.start()
 
@@ -137,6 +149,7 @@ class Terminal:
     def resize(self, columns: int, rows: int) -> None:
         """Changes the size; the command gets a SIGWINCH."""
         with self._news:
+            self._emulate()
             self._screen.resize(rows, columns)
         _set_size(self._fd, columns, rows)
 
@@ -145,6 +158,7 @@ class Terminal:
     def text(self) -> str:
         """The screen as text, a line per row, without spaces at the ends of lines."""
         with self._news:
+            self._emulate()
             return "\n".join(line.rstrip() for line in self._screen.display)
 
     def line(self, row: int) -> str:
@@ -168,6 +182,19 @@ class Terminal:
         return self._wait(
             lambda: re.search(pattern, bytes(self.raw), re.DOTALL), timeout, f"bytes {pattern!r}"
         )
+
+    def arrival(self, offset: int) -> float:
+        """When the byte at `offset` of `raw` was read (`time.perf_counter`)."""
+        return self.reads[bisect_right(self.reads, offset, key=lambda read: read[1])][0]
+
+    def wait_bytes(self, data: bytes, *, after: int = 0, timeout: float = 20) -> int:
+        """Waits until `data` was written behind offset `after`; returns the offset of its end."""
+
+        def probe() -> int | None:
+            found = self.raw.find(data, after)
+            return None if found < 0 else found + len(data)
+
+        return self._wait(probe, timeout, f"bytes {data!r}")
 
     # Ending.
 
@@ -198,6 +225,7 @@ class Terminal:
             return
         os.close(self._stop_writer)
         self._stop_writer = -1
+        self._stopped.set()
         self._reader.join()
         os.close(self._stop_reader)
         os.close(self._fd)
@@ -219,13 +247,17 @@ class Terminal:
             ready, _, _ = select.select([self._fd, self._stop_reader], [], [])
             if self._stop_reader in ready:
                 break
+            if self.pace is not None:
+                # A link has a steady pace: a piece, and then the time that the piece takes.
+                self._stopped.wait(_PIECE / self.pace)
             try:
-                data = os.read(self._fd, 65536)
+                data = os.read(self._fd, 65536 if self.pace is None else _PIECE)
             except OSError:  # EIO: nobody holds the other side any more
                 break
             if not data:
                 break
             with self._news:
+                self.reads.append((time.perf_counter(), len(self.raw) + len(data)))
                 self._take(data)
                 self._news.notify_all()
         with self._news:
@@ -238,8 +270,13 @@ class Terminal:
         cut = _UNFINISHED.search(data)
         # A sequence cut by the read waits for its rest.
         self._held, data = (data[cut.start() :], data[: cut.start()]) if cut else (b"", data)
-        self._stream.feed(self._decoder.decode(_UNKNOWN.sub(b"", data)))
+        self._unseen += data
         self._answer(data)
+
+    def _emulate(self) -> None:
+        """Brings the screen up to date: only when somebody looks, for the emulator is slow."""
+        data, self._unseen = self._unseen, b""
+        self._stream.feed(self._decoder.decode(_UNKNOWN.sub(b"", data)))
 
     def _answer(self, data: bytes) -> None:
         """Replies to the questions that would otherwise stall a program."""
@@ -247,9 +284,12 @@ class Terminal:
         if b"\x1b[c" in data or b"\x1b[0c" in data:
             reply += b"\x1b[?62;c"
         if b"\x1b[6n" in data:
+            self._emulate()
             reply += b"\x1b[%d;%dR" % (self._screen.cursor.y + 1, self._screen.cursor.x + 1)
         for query in _MODE_QUERY.finditer(data):
-            reply += b"\x1b[?" + query.group(1) + b";2$y"
+            # Sizes in the input (2048) are not ours to give: a new size is a signal.
+            known = query[1] != b"2048"
+            reply += b"\x1b[?" + query[1] + (b";2$y" if known else b";0$y")
         if reply:
             os.write(self._fd, reply)
 

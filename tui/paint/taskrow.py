@@ -46,7 +46,6 @@ def head(
     more: Line | None = None,
 ) -> Line:
     """`⠹ #128 chat          8.4s`; `more` is put between name and time, as far as it fits."""
-    time = pad(" " * (TIME_WIDTH - len(elapsed(task, now))) + elapsed(task, now), TIME_WIDTH)
     name = fit(f"#{task.id} {task.task_type}", max(4, width - 4 - TIME_WIDTH), symbols.ellipsis)
     left = line(
         (" ", styles.PLAIN), (symbol, STATUS_STYLES[task.status]), (f" {name}", styles.PLAIN)
@@ -61,7 +60,12 @@ def head(
             if room <= 0:
                 break
     gap = max(0, width - width_of(left) - TIME_WIDTH)
-    return [*left, *line((" " * gap, styles.PLAIN), (time, styles.DIM))]
+    return [*left, *line((" " * gap, styles.PLAIN)), *time_cells(task, now)]
+
+
+def time_cells(task: Task, now: datetime) -> Line:
+    """The last cells of `head`: the part that ticks."""
+    return line((pad(elapsed(task, now).rjust(TIME_WIDTH), TIME_WIDTH), styles.DIM))
 
 
 def detail(task: Task, steps: Sequence[StepView], width: int, symbols: Symbols) -> Line:

@@ -6,6 +6,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
+from textual.timer import Timer
 
 from core.changes import Change, Deleted, TaskChanged
 from core.errors import SteplineError
@@ -19,6 +20,11 @@ from tui.widgets.task_rows import Row, TaskRows
 
 MAX_STRIP = 6
 """Rows of the strip that the panel is on narrow screens, its rule included."""
+
+_MANY = 5
+"""Rows changed at once from which on they are painted at most so often:"""
+_PAUSE = 0.125
+"""Seconds; faster than this nobody reads a status."""
 
 
 class TaskPanel(Vertical):
@@ -37,6 +43,9 @@ class TaskPanel(Vertical):
         self.board = Board()
         self._strip = False
         self._room = MAX_STRIP
+        self._pause: Timer | None = None
+        self._late = False
+        """Whether something changed that the pause keeps from being shown."""
 
     def compose(self) -> ComposeResult:
         """The rows."""
@@ -64,7 +73,7 @@ class TaskPanel(Vertical):
             self.board.put(views)
             for deleted in gone:
                 self.board.drop(deleted)
-            self._show()
+            self._show_soon(len(views))
 
     @work(group="board", exclusive=True)
     async def load(self) -> None:
@@ -82,6 +91,21 @@ class TaskPanel(Vertical):
         self.board.put(TaskChanged(task, ()) for task in newest if task.id not in views)
         self.board.put(views.values())
         self._show()
+
+    def _show_soon(self, changed: int) -> None:
+        """At once, unless so much changes that painting it all would hold up the keys."""
+        if self._pause is not None:
+            self._late = True
+            return
+        self._show()
+        if changed >= _MANY:
+            self._pause = self.set_timer(_PAUSE, self._paused)
+
+    def _paused(self) -> None:
+        self._pause = None
+        if self._late:
+            self._late = False
+            self._show_soon(_MANY)
 
     def _show(self) -> None:
         session = context(self).session

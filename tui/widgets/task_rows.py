@@ -1,9 +1,11 @@
 """The task panel's rows, drawn by the line: running tasks that turn and tick, then earlier ones."""
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rich.segment import Segment
+from rich.style import Style
 from textual import events
 from textual.geometry import Region
 from textual.message import Message
@@ -36,6 +38,11 @@ class Row:
         """The task itself."""
         return self.view.task
 
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """Which task stands where."""
+        return self.task.id, self.top, self.size
+
 
 class TaskRows(Widget, can_focus=True):
     """The rows. Its parent feeds it; `compact` is one line a task, for the strip."""
@@ -63,16 +70,22 @@ class TaskRows(Widget, can_focus=True):
         self._cursor: int | None = None
         """The id of the task under the cursor."""
         self._symbol = ""
+        self._base = Style.null()
+        """The widget's own style, which Textual puts together anew whenever it is asked."""
 
     def show(self, rows: list[Row], running: int) -> None:
         """Other rows or other states: the first `running` of them run."""
-        old = [(row.task.id, row.top, row.size) for row in self._rows]
+        old = self._rows
         self._rows, self._run_count = rows, running
         self._measure()
         self._keep_ticking()
         self._keep_top()
-        if old == [(row.task.id, row.top, row.size) for row in rows]:
-            self._refresh_rows()
+        if [row.place for row in old] == [row.place for row in rows]:
+            self._refresh_rows(
+                after
+                for before, after in zip(old, rows, strict=True)
+                if before.view is not after.view
+            )
         else:
             self._redraw()
 
@@ -139,8 +152,8 @@ class TaskRows(Widget, can_focus=True):
             if beat.ticks_row(index):
                 self.times.refresh(Region(0, y, TimeColumn.WIDTH, 1))
 
-    def _refresh_rows(self) -> None:
-        for row in self._rows:
+    def _refresh_rows(self, rows: Iterable[Row]) -> None:
+        for row in rows:
             y = row.top - self._top
             if -row.size < y < self.size.height:
                 self.refresh(Region(0, max(0, y), self.size.width, row.size))
@@ -165,6 +178,11 @@ class TaskRows(Widget, can_focus=True):
 
     # Drawing
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Draws the lines of `crop`."""
+        self._base = self.rich_style
+        return super().render_lines(crop)
+
     def render_line(self, y: int) -> Strip:
         """Draws line `y` of the widget."""
         return self.whole_line(y).crop(0, self.size.width)
@@ -172,7 +190,20 @@ class TaskRows(Widget, can_focus=True):
     def whole_line(self, y: int) -> Strip:
         """Line `y`, the times included."""
         parts = self._line(self._top + y)
-        return Strip(parts).adjust_cell_length(self._width).apply_style(self.rich_style)
+        return Strip(parts).adjust_cell_length(self._width).apply_style(self._base)
+
+    def time_of_line(self, y: int) -> Strip | None:
+        """The end of line `y` where it is a time, without drawing the rest of the line."""
+        row = self._row_at(self._top + y)
+        if row is None or row.top != self._top + y:
+            return None
+        cells = taskrow.time_cells(row.task, context(self).clock.now())
+        return Strip(cells).adjust_cell_length(TimeColumn.WIDTH).apply_style(self._base)
+
+    def _row_at(self, y: int) -> Row | None:
+        index = bisect_right(self._rows, y, key=lambda row: row.top) - 1
+        row = self._rows[index] if index >= 0 else None
+        return row if row is not None and y < row.top + row.size else None
 
     def _line(self, y: int) -> Line:
         here = context(self)
@@ -180,13 +211,13 @@ class TaskRows(Widget, can_focus=True):
             return line((" No tasks yet", styles.DIM)) if y == 1 - self.compact else []
         if not self.compact and y == 0:
             return self._title()
-        for index, row in enumerate(self._rows):
-            if not self.compact and index == self._run_count and y == row.top - 1:
-                rule = here.symbols.rule
-                text = f" {rule * 2} earlier "
-                return line((text + rule * max(0, self._width - len(text) - 1), styles.DIM))
-            if row.top <= y < row.top + row.size:
-                return self._row_line(row, y - row.top)
+        row = self._row_at(y)
+        if row is not None:
+            return self._row_line(row, y - row.top)
+        if y < self._total:
+            rule = here.symbols.rule
+            text = f" {rule * 2} earlier "
+            return line((text + rule * max(0, self._width - len(text) - 1), styles.DIM))
         return []
 
     def _title(self) -> Line:
@@ -291,8 +322,8 @@ class TaskRows(Widget, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         """Selects a task; a second click opens it."""
-        for index, row in enumerate(self._rows):
-            if row.top <= event.y + self._top < row.top + row.size:
-                if row.task.id == self._cursor:
-                    self.action_list_open()
-                self._select(index)
+        row = self._row_at(event.y + self._top)
+        if row is not None:
+            if row.task.id == self._cursor:
+                self.action_list_open()
+            self._select(self._rows.index(row))

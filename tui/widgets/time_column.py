@@ -27,4 +27,4 @@ class TimeColumn(Widget):
 
     def render_line(self, y: int) -> Strip:
         """The part of the rows' line that is here."""
-        return self._rows.whole_line(y).crop(self._rows.size.width)
+        return self._rows.time_of_line(y) or self._rows.whole_line(y).crop(self._rows.size.width)

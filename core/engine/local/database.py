@@ -4,11 +4,10 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import TypeVar
 
 import psycopg
-from psycopg import sql
 
 from core.errors import SteplineError
 from core.store.connections import (
@@ -20,6 +19,7 @@ from core.store.connections import (
     reason,
     translated_errors,
 )
+from core.store.listening import listen
 
 _log = logging.getLogger(__name__)
 
@@ -116,12 +116,14 @@ class Database:
                 except (SteplineError, OSError) as revived:
                     _log.warning("Could not start the database again: %s", revived)
 
-    @asynccontextmanager
-    async def listener(self, channel: str) -> AsyncGenerator[Connection]:
-        """A connection of its own that listens on `channel`. Raises what psycopg raises."""
-        async with await self._connect() as connection:
-            await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
-            yield connection
+    async def listen(self, channel: str) -> AsyncGenerator[str | None]:
+        """As `core.store.listening.listen`, on a connection of its own."""
+        async with (
+            await self._connect() as connection,
+            aclosing(listen(connection, channel)) as heard,
+        ):
+            async for payload in heard:
+                yield payload
 
     async def _connect_as_owner(self) -> Connection:
         return await connect(

@@ -6,7 +6,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from enum import Enum, auto
 from typing import Any
 
@@ -26,8 +26,6 @@ _POLL = 3.0
 _PULSE = 1.0
 _HEARTBEAT = 2.0
 _EXPIRE = 5.0
-_SILENCE = 20.0
-"""Seconds without a notification after which the listener proves that it lives."""
 _FORSAKEN = 30.0
 """Seconds without a database after which a worker that nobody wants gives up."""
 
@@ -200,13 +198,12 @@ class Worker:
     # Listening.
 
     async def _listen(self) -> None:
-        async with self._database.listener("stepline_work") as connection:
-            self._wake.set()  # what came while nobody listened
-            while True:
-                async for notification in connection.notifies(timeout=_SILENCE):
-                    self._hear(notification.payload)
-                async with asyncio.timeout(_SILENCE):
-                    await connection.execute("SELECT 1")
+        async with aclosing(self._database.listen("stepline_work")) as heard:
+            async for payload in heard:
+                if payload is None:
+                    self._wake.set()  # what came while nobody listened
+                else:
+                    self._hear(payload)
 
     def _hear(self, payload: str) -> None:
         try:

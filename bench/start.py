@@ -1,0 +1,107 @@
+"""From exec to a usable screen, beside the smallest Textual program in which one can type.
+
+Ready is when the screen stands and takes keys: the first letter is echoed. When the changes of the
+database arrive too (live) is told apart, and so is the first start of all, which makes the
+database. The database is the embedded one, as most users have it; sizes are messages stored in
+the conversation that opens.
+"""
+
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import median
+
+import psycopg
+
+from bench.figure import Figure, Yardstick
+from bench.scene import BARE, LETTERS, READY
+from core.store.embedded import EmbeddedServer
+from tests.support.command import COMMAND, Stepline, isolated
+from tests.support.pty_terminal import Terminal
+
+SIZES = (10, 1_000, 10_000)
+SMALL = (1,)
+TIMES = 1.4
+"""How much longer than the bare app it may take."""
+
+_FILL = """
+WITH conversation AS (
+  INSERT INTO public.chat_conversations (user_id, title)
+  SELECT id, 'Stored' FROM auth.users ORDER BY created_at DESC LIMIT 1 RETURNING id
+)
+INSERT INTO public.chat_messages (conversation_id, role, content)
+SELECT conversation.id, CASE WHEN n %% 2 = 1 THEN 'user' ELSE 'assistant' END,
+       'Message **' || n || '** of a conversation.'
+FROM conversation, generate_series(1, %s) n
+"""
+
+
+def run(sizes: Sequence[int]) -> Iterator[Figure]:
+    """The first start of all, then warm ones on more and more messages."""
+    runs = 5 if max(sizes) > 1 else 1
+    with tempfile.TemporaryDirectory(prefix="slbench", dir="/tmp") as home:
+        stepline = isolated(Path(home))
+        yield from _first(stepline)
+        for size in sizes:
+            yield from _warm(stepline, size, runs)
+
+
+def _first(stepline: Stepline) -> Iterator[Figure]:
+    bare = _yardstick([_bare(stepline)])
+    useful, live = _start(stepline, "Setting up the database")
+    limit = TIMES * bare.value
+    yield Figure("first start of all: something useful shown", useful, "s", 0, bare, limit)
+    yield Figure("first start of all: live", live, "s", 0, bare)
+
+
+def _warm(stepline: Stepline, size: int, runs: int) -> Iterator[Figure]:
+    bare, ready, live, cold = [], [], [], []
+    for run_number in range(runs):
+        server = EmbeddedServer(Path(stepline.env["STEPLINE_DATA_DIR"]))
+        conninfo = server.start()
+        if run_number == 0:
+            with psycopg.connect(conninfo, autocommit=True) as owner:
+                owner.execute(_FILL, (size,))
+        bare.append(_bare(stepline))
+        taken = _start(stepline)
+        ready.append(taken[0])
+        live.append(taken[1])
+        stepline.end_worker()
+        server.release()
+        cold.append(_start(stepline)[1])
+        stepline.end_worker()
+    yardstick = _yardstick(bare)
+    limit = TIMES * yardstick.value
+    yield Figure("start to ready", median(ready), "s", size, yardstick, limit, runs)
+    yield Figure("start to live", median(live), "s", size, yardstick, None, runs)
+    yield Figure("start to live, server stopped", median(cold), "s", size, yardstick, None, runs)
+
+
+def _yardstick(bare: Sequence[float]) -> Yardstick:
+    return Yardstick("bare app to its first echo", median(bare))
+
+
+def _bare(stepline: Stepline) -> float:
+    return _timed(BARE, stepline, "Type a message", "ctrl+q")[0]
+
+
+def _start(stepline: Stepline, useful: str = "Type a message") -> tuple[float, float]:
+    return _timed([COMMAND], stepline, useful, "ctrl+c", READY)
+
+
+def _timed(
+    command: Sequence[str | Path], stepline: Stepline, useful: str, leave: str, live: str = ""
+) -> tuple[float, float]:
+    """Seconds until `useful` is shown and a key echoed, and until `live` is."""
+    begun = time.perf_counter()
+    with Terminal(command, env=stepline.env, cwd=stepline.cwd) as terminal:
+        terminal.wait_for(useful, 60)
+        terminal.type(LETTERS[0])
+        echo = terminal.wait_bytes(LETTERS[0].encode(), timeout=60)
+        ready = terminal.arrival(echo - 1) - begun
+        terminal.wait_for(live, 60)
+        shown = time.perf_counter() - begun
+        terminal.press("backspace", leave, leave)
+        terminal.wait_exit()
+    return ready, shown
