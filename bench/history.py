@@ -14,7 +14,7 @@ from core.models import TaskColumn
 from tests.support.history import History, fill
 from tests.support.pty_terminal import Terminal
 
-SIZES = (100_000, 200_000, 400_000)
+SIZES = (100_000, 150_000, 200_000)
 SMALL = (200,)
 FEW = 10
 LATER = 0.3

@@ -22,8 +22,8 @@ from core.errors import (
     SteplineError,
     StoreUnreachableError,
 )
-from core.models import Role, Task, TaskFilter, TaskStatus
-from core.store.base import Rows, Store, Wanted
+from core.models import Role, Task, TaskColumn, TaskFilter, TaskOrder, TaskStatus
+from core.store.base import NO_EVENTS, Rows, Store, Wanted
 from core.store.postgres import PostgresStore
 from schema.runner import migrate
 from tests.schema.scenes import events, late_task, one, task_row
@@ -208,6 +208,41 @@ async def test_tasks_by_every_filter(store: Store, open_user: OpenUser) -> None:
     assert await found(since=datetime.now(UTC) + timedelta(hours=1)) == []
     assert await found(types=("email",), text="quarterly", statuses=("pending",)) == [old.id]
     assert [task.id for task in await store.running_tasks()] == [sent.task_id, old.id]
+
+
+async def test_ids_in_every_order(store: Store, open_user: OpenUser, database: Database) -> None:
+    await create(await open_user(), note="theirs")
+    waiting = (await create(store, "chat")).id
+    failed, running, cancelled = [(await create(store, name)).id for name in ("b", "a", "a")]
+    await store.task_cancel(cancelled)
+    with database.worker() as worker:
+        for task in (failed, running):
+            worker.execute("SELECT task_claim(%s, 'e')", (task,))
+        worker.execute("SELECT task_fail(%s, '{}')", (failed,))
+
+    async def found(column: str, reverse: bool = False, limit: int | None = None) -> list[int]:
+        order = TaskOrder(TaskColumn(column), reverse)
+        return await store.task_ids(TaskFilter(), order, limit)
+
+    assert await found("id") == [cancelled, running, failed, waiting]
+    assert await found("id", True) == [waiting, failed, running, cancelled]
+    assert await found("id", limit=2) == [cancelled, running]
+    assert await found("id", True, limit=2) == [waiting, failed]
+    assert await found("type") == [cancelled, running, failed, waiting]
+    assert await found("type", True) == [waiting, failed, cancelled, running]
+    assert await found("status") == [running, waiting, failed, cancelled]
+    assert await found("status", True, limit=3) == [cancelled, failed, waiting]
+    assert {*(await found("elapsed"))[:2]} == {running, failed}
+    assert (await found("elapsed"))[2:] == [cancelled, waiting]
+    assert await store.task_ids(TaskFilter(text="A\x00", types=("b", "a")), limit=9) != []
+    with pytest.raises(InputError):
+        await store.task_ids(TaskFilter(text="x" * 1001))
+
+
+async def test_rows_are_fetched_without_their_events(store: Store) -> None:
+    task = await create(store)
+    rows = await store.fetch(Wanted(tasks={task.id: NO_EVENTS}))
+    assert (rows.tasks, rows.events) == ([task], [])
 
 
 async def test_events_are_fetched_from_where_one_is(store: Store) -> None:

@@ -62,9 +62,11 @@ class LineList(ScrollView, can_focus=True):
             """The list, for `@on` selectors."""
             return self.rows
 
-    _following = True
     empty = ""
     """What is said when there are no rows."""
+
+    _following = True
+    """Whether the screen scrolls with the cursor."""
 
     @property
     @abstractmethod
