@@ -67,7 +67,7 @@ DECLARE
     SELECT '%' || replace(replace(replace(word, '\', '\\'), '%', '\%'), '_', '\_') || '%'
     FROM unnest(said_words) AS word);
   searching boolean := said_words <> '{}';
-  asked tsquery := CASE WHEN searching THEN stepline.grams_query(owner, said_words) END;
+  asked tsquery;
   -- As in the index.
   said CONSTANT text := $said$lower(t.task_type || E'\n' || coalesce(t.current_step, '') || E'\n'
     || coalesce(t.status_message, '') || E'\n' || t.input_data::text)$said$;
@@ -77,6 +77,8 @@ DECLARE
   wanted text := 't.created_by = $1';
   lists text := '(VALUES (1)) AS one';
   listed text := '';
+  rising CONSTANT text := CASE WHEN task_ids.reverse THEN ' DESC, ' ELSE ', ' END;
+  falling CONSTANT text := CASE WHEN task_ids.reverse THEN ', ' ELSE ' DESC, ' END;
   ordered text;
   statement text;
   found bigint[];
@@ -87,15 +89,15 @@ BEGIN
     RAISE EXCEPTION 'this is too much to look for, or no order there is' USING ERRCODE = 'SL004';
   END IF;
   ordered := CASE task_ids.sort
-    WHEN 'id' THEN ''
-    WHEN 'type' THEN 't.task_type ' || CASE WHEN task_ids.reverse THEN 'DESC, ' ELSE ', ' END
-    WHEN 'status' THEN
-      format('array_position(%L, t.status::text) ', every) || CASE WHEN task_ids.reverse THEN 'DESC, ' ELSE ', ' END
+    WHEN 'id' THEN CASE WHEN task_ids.reverse THEN 't.id' ELSE 't.id DESC' END
+    WHEN 'type' THEN 't.task_type' || rising || 't.id DESC'
+    WHEN 'status' THEN format('array_position(%L, t.status::text)', every) || rising || 't.id DESC'
     ELSE 'greatest(coalesce(coalesce(t.processing_completed_at, statement_timestamp())'
-      || ' - t.processing_started_at, ''0''), ''0'') '
-      || CASE WHEN task_ids.reverse THEN ', ' ELSE 'DESC, ' END
-    END || 't.id ' || CASE WHEN task_ids.sort = 'id' AND task_ids.reverse THEN '' ELSE 'DESC' END;
-
+      || ' - t.processing_started_at, ''0''), ''0'')' || falling || 't.id DESC'
+    END;
+  IF searching THEN
+    asked := stepline.grams_query(owner, said_words);
+  END IF;
   IF task_ids.since IS NOT NULL THEN
     SELECT min(t.id) INTO first_id FROM (
       SELECT id FROM public.async_tasks WHERE created_by = owner AND created_at >= task_ids.since
