@@ -3,6 +3,7 @@
 Sizes are Markdown messages; the yardstick is the same conversation with ten.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -128,9 +129,10 @@ def _open(app: Terminal, size: int, other: int, last: str) -> float:
     """Seconds from enter on its row in the list of conversations to its last line."""
     for title, end in ((f"Of {other} messages", rf"The end of {other}\."), (f"Of {size} m", last)):
         app.press("ctrl+o")
-        app.wait_for("Of 2 messages")
-        app.type(title)
-        app.wait_for(rf"(?m)^.*{title}.*$")
+        app.wait_for("enter open")
+        app.type(f"/{title}")
+        app.press("enter")
+        app.wait_for(rf"{title}.*\d\d:\d\d")
         quiet(app, seconds=0.3)
         seconds = until_shown(app, ["enter"], end)
         quiet(app, seconds=0.3)
@@ -141,16 +143,14 @@ def _page(app: Terminal) -> float:
     """Seconds from page up to the first byte of another page, whole when it is quiet again."""
     before = app.text()
     after = len(app.raw)
-    begun = until_written(app, "pgup", after)
+    begun = _until_written(app, "pgup", after)
     quiet(app, seconds=0.3)
     assert app.text() != before
     return begun
 
 
-def until_written(app: Terminal, key: str, after: int) -> float:
+def _until_written(app: Terminal, key: str, after: int) -> float:
     """Seconds from a key press to the end of the frame that answers it."""
-    import time
-
     begun = time.perf_counter()
     app.press(key)
     end = app.wait_bytes(b"\x1b[?2026l", after=after)

@@ -1,6 +1,7 @@
 """Where benchmarks happen: a real PostgreSQL, real processes, real pseudo-terminals."""
 
 import json
+import re
 import sys
 import tempfile
 import time
@@ -183,8 +184,9 @@ def quiet(terminal: Terminal, *, seconds: float = 0.5, timeout: float = 20) -> N
 
 
 def until_shown(terminal: Terminal, keys: Sequence[str], pattern: str) -> float:
-    """Seconds from the last of `keys` until the screen shows `pattern`, which it must not yet."""
+    """Seconds from `keys` until the bytes came that show `pattern`, which was not there before."""
+    assert not re.search(pattern, terminal.text()), f"{pattern} is shown already"
     begun = time.perf_counter()
     terminal.press(*keys)
     terminal.wait_for(pattern, 60)
-    return time.perf_counter() - begun
+    return terminal.reads[-1][0] - begun

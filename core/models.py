@@ -36,7 +36,7 @@ class TaskStatus(StrEnum):
 class Row(BaseModel):
     """A row of the database: frozen, and tolerant of columns that later versions add."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 
 class Progress(Row):

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from core.models import Task, TaskEvent, TaskStatus
-from core.workflows import Step, Workflow
+
+if TYPE_CHECKING:
+    from core.workflows import Step, Workflow
 
 # Values of `current_step` that name an ending, not work (spec.md, 5.3 and 5.4).
 _ENDINGS = frozenset(status.value for status in TaskStatus if status.final)
@@ -44,7 +47,9 @@ class StepView:
         return max(0.0, ((self.ended or now) - self.started).total_seconds())
 
 
-def timeline(task: Task, events: Sequence[TaskEvent], workflow: Workflow | None) -> list[StepView]:
+def timeline(
+    task: Task, events: Sequence[TaskEvent], workflow: "Workflow | None"
+) -> list[StepView]:
     """Every step of `task`: those that happened in their order, then those still to come.
 
     A step unknown to the workflow is shown by its own name; a step that was entered again
@@ -97,7 +102,7 @@ def _close(views: list[StepView], task: Task) -> list[StepView]:
 
 
 def _view(
-    name: str, step: Step | None, state: StepState, started: datetime | None, message: str
+    name: str, step: "Step | None", state: StepState, started: datetime | None, message: str
 ) -> StepView:
     label, icon = (step.label, step.icon) if step else (name, "")
     return StepView(name, label, icon, state, started, None, message)

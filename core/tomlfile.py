@@ -38,7 +38,7 @@ _REASONS = {
 class Table(BaseModel):
     """A table of such a file: a key that is not declared is an error, with the nearest one."""
 
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, defer_build=True)
 
     @model_validator(mode="before")
     @classmethod

@@ -15,7 +15,7 @@ from textual.widgets import TextArea
 from core.errors import SteplineError
 from core.logs import setup
 from core.settings import Settings
-from tui import terminal
+from tui import startup, terminal
 from tui.actions import bindings
 from tui.clock import Clock
 from tui.context import Context
@@ -99,20 +99,23 @@ class SteplineApp(terminal.QuietCrash, KeysInOrder, inherit_bindings=False):
     @work(group="session", exclusive=True)
     async def _open(self) -> None:
         # The drivers behind this take longer to import than a key press may wait.
-        await asyncio.to_thread(_import_what_comes_next)
+        await asyncio.to_thread(_import_what_opens_a_session)
         from core.session import Session
 
         try:
             session = await Session.open(self.context.settings)
         except SteplineError as error:
+            startup.done()
             log.warning("the session could not be opened: %s", error)
             self._main.post_message(StartFailed(str(error)))
             return
+        startup.done()
         self.context.opened = session
         self.context.clock.source = session.now
         subscription = session.feed.subscribe()
         self._main.post_message(Changes([session.feed.state]))
         self._main.post_message(SessionOpened())
+        await asyncio.to_thread(_import_what_paints_an_answer)
         while True:
             self._main.post_message(Changes(await subscription.batch()))
 
@@ -198,9 +201,12 @@ class SteplineApp(terminal.QuietCrash, KeysInOrder, inherit_bindings=False):
         return any(type(screen).__name__ == name for screen in self.screen_stack)
 
 
-def _import_what_comes_next() -> None:
+def _import_what_opens_a_session() -> None:
     import core.session
     import core.store.postgres  # noqa: F401
+
+
+def _import_what_paints_an_answer() -> None:
     from tui.paint.markdown import warm
 
     warm()

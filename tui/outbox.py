@@ -3,12 +3,15 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from core.errors import SteplineError
-from core.models import Sent
-from core.session import Session
 from tui.drafts import Drafts, Letter
+
+if TYPE_CHECKING:
+    from core.models import Sent
+    from core.session import Session
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +28,7 @@ class Outbox:
         drafts: Drafts,
         *,
         changed: Callable[[], None],
-        sent: Callable[[Letter, Sent], None],
+        sent: "Callable[[Letter, Sent], None]",
     ) -> None:
         self._drafts = drafts
         self._changed = changed
@@ -62,7 +65,7 @@ class Outbox:
         """The letters to one conversation."""
         return [each for each in self.letters if each.conversation_id == conversation_id]
 
-    async def run(self, session: Session) -> None:
+    async def run(self, session: "Session") -> None:
         """Sends for ever."""
         while True:
             await self._wake.wait()
@@ -70,7 +73,7 @@ class Outbox:
             while self.letters and not self.letters[0].error:
                 await self._send(session, self.letters[0])
 
-    async def _send(self, session: Session, letter: Letter) -> None:
+    async def _send(self, session: "Session", letter: Letter) -> None:
         try:
             sent = await session.chat.send(
                 letter.conversation_id, letter.text, request=letter.request

@@ -1,10 +1,13 @@
 """Reads a conversation page by page, with the tasks of its answers."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from core.changes import TaskChanged
 from core.models import Message
-from core.session import Session
+
+if TYPE_CHECKING:
+    from core.session import Session
 
 PAGE = 50
 _SCAN = 500
@@ -18,31 +21,31 @@ class Page:
     more: bool
 
 
-async def newest(session: Session, conversation_id: int) -> Page:
+async def newest(session: "Session", conversation_id: int) -> Page:
     """The end of a conversation."""
     return _page(await session.chat.messages(conversation_id, limit=PAGE + 1), older=True)
 
 
-async def oldest(session: Session, conversation_id: int) -> Page:
+async def oldest(session: "Session", conversation_id: int) -> Page:
     """Its beginning."""
     found = await session.chat.messages(conversation_id, after_id=0, limit=PAGE + 1)
     return _page(found, older=False)
 
 
-async def before(session: Session, conversation_id: int, message_id: int) -> Page:
+async def before(session: "Session", conversation_id: int, message_id: int) -> Page:
     """What is before a message."""
     found = await session.chat.messages(conversation_id, before_id=message_id, limit=PAGE + 1)
     return _page(found, older=True)
 
 
-async def after(session: Session, conversation_id: int, message_id: int) -> Page:
+async def after(session: "Session", conversation_id: int, message_id: int) -> Page:
     """What is after a message."""
     found = await session.chat.messages(conversation_id, after_id=message_id, limit=PAGE + 1)
     return _page(found, older=False)
 
 
 async def find(
-    session: Session, conversation_id: int, query: str, *, start: int | None, older: bool
+    session: "Session", conversation_id: int, query: str, *, start: int | None, older: bool
 ) -> int | None:
     """The id of the nearest message before (or after) `start` whose text has `query` in it."""
     query = query.lower()
@@ -62,7 +65,7 @@ async def find(
         at = ordered[-1].id
 
 
-async def tasks(session: Session, messages: list[Message]) -> dict[int, TaskChanged]:
+async def tasks(session: "Session", messages: list[Message]) -> dict[int, TaskChanged]:
     """The tasks of these messages, with their events."""
     return await session.feed.load(
         {each.async_task_id for each in messages if each.async_task_id is not None}

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
+from tui import startup
 from tui.cli.base import chosen
 from tui.cli.output import complain
 
@@ -39,6 +40,7 @@ def with_session(
 
 def run(work: Coroutine[Any, Any, int]) -> int:
     """`asyncio.run`, where SIGTERM and SIGHUP cancel as ctrl+c does: with everything given back."""
+    startup.done()
     caught: list[int] = []
 
     async def guarded() -> int:

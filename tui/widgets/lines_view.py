@@ -7,8 +7,9 @@ parent for, by messages.
 from dataclasses import dataclass
 
 from rich.segment import Segment
+from rich.style import Style
 from textual import events
-from textual.geometry import Region
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
@@ -46,6 +47,8 @@ class LinesView(Widget):
         self._follow = True
         """Whether the reader is at the end, and new lines scroll."""
         self._unseen = 0
+        self._base, self._room = Style.null(), Size()
+        """The widget's style and size while it is drawn."""
         self._query = ""
         self._notice: list[str] = []
         self._asked: set[bool] = set()
@@ -157,16 +160,24 @@ class LinesView(Widget):
         """Whether this message is shown as selected."""
         return False
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Draws the lines of `crop`."""
+        # Textual puts both together anew whenever they are asked for: once is enough for a frame.
+        self._base, self._room = self.rich_style, self.size
+        return super().render_lines(crop)
+
     def render_line(self, y: int) -> Strip:
         """Draws line `y` of the widget."""
-        width = self.size.width
+        width, height = self._room
         if self._notice and not self._window.entries and y >= self._window.height:
             parts = self._notice_line(y)
         else:
             parts = self._entry_line(self._top + y)
-        if self._unseen and y == self.size.height - 1:
+        if self._unseen and y == height - 1:
             parts = self._marker(width)
-        return Strip(parts).adjust_cell_length(width).apply_style(self.rich_style)
+        if not parts:
+            return Strip.blank(width, self._base)
+        return Strip(parts).adjust_cell_length(width).apply_style(self._base)
 
     def _entry_line(self, y: int) -> Line:
         found = self._window.at(y)
@@ -182,9 +193,10 @@ class LinesView(Widget):
 
     def _notice_line(self, y: int) -> Line:
         lines: list[Line] = []
+        width, height = self._room
         for sentence in self._notice:
-            lines += indented(wrap(sentence, max(10, self.size.width - 4), styles.DIM), 2)
-        first = max(self._window.height, (self.size.height - len(lines)) // 2)
+            lines += indented(wrap(sentence, max(10, width - 4), styles.DIM), 2)
+        first = max(self._window.height, (height - len(lines)) // 2)
         return lines[y - first] if first <= y < first + len(lines) else []
 
     def _marker(self, width: int) -> Line:
