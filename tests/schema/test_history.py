@@ -3,7 +3,6 @@
 What a statement does is seen in its plan; what a function does, in what the server counted.
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import pytest
 
 from core.models import NEWEST_FIRST, TaskColumn, TaskFilter, TaskOrder, TaskStatus
 from core.store.postgres import _SQL, _asked
-from tests.schema.scenes import Row, attempt, one, rows
+from tests.schema.scenes import Row, one
 from tests.support.database import Connection, Database
 from tests.support.history import History, fill
 from tests.support.postgres_server import PostgresServer
@@ -269,59 +268,3 @@ def test_what_workers_ask_reads_by_index_only(scene: Scene) -> None:
                 _, work = worked(connection, statement, {})
                 assert work.scans == 0, statement
                 assert work.entries <= 300, statement
-
-
-# Bad questions
-
-
-@pytest.mark.parametrize(
-    "asked",
-    [
-        "sort => 'id; DROP TABLE async_tasks'",
-        "sort => 'created_at'",
-        "most => 0",
-        "words => repeat('x', 1001)",
-        "statuses => array_fill('failed'::text, ARRAY[101])",
-        "types => array_fill('chat'::text, ARRAY[101])",
-    ],
-)
-def test_a_bad_question_is_refused(database: Database, asked: str) -> None:
-    with database.user() as user:
-        assert attempt(user, f"SELECT task_ids({asked})") == "SL004"
-
-
-def test_hostile_words_are_only_words(database: Database) -> None:
-    words = [
-        "'",
-        "''",
-        "\\",
-        "a'b\\",
-        "%",
-        "_",
-        "' | '",
-        "& !x",
-        ":*",
-        "$1",
-        "[}",
-        '"',
-        "(",
-        " long",
-    ]
-    with database.user() as user, database.worker() as worker:
-        task = one(user, "SELECT id FROM task_create('email', %s)", json.dumps({"to": words}))["id"]
-        other = one(user, "SELECT id FROM task_create('x', '{}')")["id"]
-        for ended in (False, True):
-            if ended:
-                for each in (task, other):
-                    worker.execute("SELECT task_claim(%s, 'e')", (each,))
-                    worker.execute("SELECT task_complete(%s, '{}', 'm')", (each,))
-            for word in words:
-                text = json.dumps(word)[1:-1]
-                for most in (None, 1, 9):
-                    found = one(user, "SELECT task_ids(words => %s, most => %s) ids", text, most)
-                    assert task in found["ids"], (word, ended, most)
-        assert other not in one(user, "SELECT task_ids(words => %s) AS ids", "' | '")["ids"]
-        assert rows(user, "SELECT unnest(task_ids(words => E' \\t\\n')) AS id ORDER BY 1") == [
-            {"id": task},
-            {"id": other},
-        ]

@@ -1,5 +1,6 @@
 """`task_ids` against the plain definition of what it gives, whatever tasks and words say."""
 
+import json
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
 
 from core.models import Task, TaskColumn
-from tests.schema.scenes import STATES, one, rows
+from tests.schema.scenes import STATES, attempt, one, rows
 from tests.support.database import Connection, Database
 from tests.support.postgres_server import PostgresServer
 
@@ -185,3 +186,59 @@ def test_the_words_of_every_text_are_found_in_it(scene: tuple[Connection, UUID])
         assert ids == {"ids": plain(connection, owner, asked)}, part
         hits += row["id"] in ids["ids"]
     assert hits > 150
+
+
+# Bad questions
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "sort => 'id; DROP TABLE async_tasks'",
+        "sort => 'created_at'",
+        "most => 0",
+        "words => repeat('x', 1001)",
+        "statuses => array_fill('failed'::text, ARRAY[101])",
+        "types => array_fill('chat'::text, ARRAY[101])",
+    ],
+)
+def test_a_bad_question_is_refused(database: Database, asked: str) -> None:
+    with database.user() as user:
+        assert attempt(user, f"SELECT task_ids({asked})") == "SL004"
+
+
+def test_hostile_words_are_only_words(database: Database) -> None:
+    words = [
+        "'",
+        "''",
+        "\\",
+        "a'b\\",
+        "%",
+        "_",
+        "' | '",
+        "& !x",
+        ":*",
+        "$1",
+        "[}",
+        '"',
+        "(",
+        " long",
+    ]
+    with database.user() as user, database.worker() as worker:
+        task = one(user, "SELECT id FROM task_create('email', %s)", json.dumps({"to": words}))["id"]
+        other = one(user, "SELECT id FROM task_create('x', '{}')")["id"]
+        for ended in (False, True):
+            if ended:
+                for each in (task, other):
+                    worker.execute("SELECT task_claim(%s, 'e')", (each,))
+                    worker.execute("SELECT task_complete(%s, '{}', 'm')", (each,))
+            for word in words:
+                text = json.dumps(word)[1:-1]
+                for most in (None, 1, 9):
+                    found = one(user, "SELECT task_ids(words => %s, most => %s) ids", text, most)
+                    assert task in found["ids"], (word, ended, most)
+        assert other not in one(user, "SELECT task_ids(words => %s) AS ids", "' | '")["ids"]
+        assert rows(user, "SELECT unnest(task_ids(words => E' \\t\\n')) AS id ORDER BY 1") == [
+            {"id": task},
+            {"id": other},
+        ]
