@@ -9,11 +9,10 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.support.history import fill
-
 from bench.figure import Figure, Yardstick, middle
 from bench.scene import scene
 from tests.support.command import COMMAND, Stepline
+from tests.support.history import fill
 
 SIZES = (10, 10_000, 100_000)
 SMALL = (10,)

@@ -1,5 +1,6 @@
 """The rows of the five tables as frozen models. Names and fields are those of the schema."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -193,7 +194,7 @@ class Sent(Row):
 
 
 class TaskFilter(BaseModel):
-    """Which tasks to list. Every given part must hold; newest first."""
+    """Which tasks to list. Every given part must hold."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -204,8 +205,31 @@ class TaskFilter(BaseModel):
     since: datetime | None = None
     conversation_id: int | None = None
     limit: int = Field(default=50, ge=1, le=1000)
-    before_id: int | None = None
-    """Only tasks older than this one: the next page."""
+    """So many rows at most; of ids there is no end."""
+
+
+class TaskColumn(StrEnum):
+    """What tasks are sorted by; within equal ones, newest first."""
+
+    ID = "id"
+    """Newest first."""
+    TYPE = "type"
+    STATUS = "status"
+    """What runs, then what went wrong, then the rest."""
+    ELAPSED = "elapsed"
+    """Longest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOrder:
+    """An order of tasks."""
+
+    column: TaskColumn = TaskColumn.ID
+    reverse: bool = False
+
+
+NEWEST_FIRST = TaskOrder()
+"""The usual order."""
 
 
 def _object(value: JsonValue) -> JsonObject:

@@ -1,13 +1,13 @@
 """The use cases of tasks: create, retry, cancel, look up, watch."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from core.changes import Change, Deleted, Table, TaskChanged
 from core.errors import NotFoundError
 from core.feed import Feed
-from core.models import JsonObject, Task, TaskFilter
-from core.store.base import Store
+from core.models import NEWEST_FIRST, JsonObject, Task, TaskFilter, TaskOrder
+from core.store.base import NO_EVENTS, Store, Wanted
 from core.timeline import StepView, timeline
 from core.workflows import Registry
 
@@ -55,8 +55,19 @@ class TaskService:
         return view
 
     async def list(self, wanted: TaskFilter) -> Sequence[Task]:
-        """Matching tasks, newest first."""
+        """The newest matching tasks, newest first."""
         return await self._store.tasks(wanted)
+
+    async def ids(
+        self, wanted: TaskFilter, order: TaskOrder = NEWEST_FIRST, limit: int | None = None
+    ) -> Sequence[int]:
+        """The ids of all matching tasks, or of the first `limit`, in an order."""
+        return await self._store.task_ids(wanted, order, limit)
+
+    async def rows(self, task_ids: Iterable[int]) -> Sequence[Task]:
+        """The tasks of these ids as they are now; those that don't exist are left out."""
+        rows = await self._store.fetch(Wanted(tasks=dict.fromkeys(task_ids, NO_EVENTS)))
+        return rows.tasks
 
     async def running(self) -> Sequence[Task]:
         """All pending and processing tasks, newest first."""

@@ -1,5 +1,6 @@
 """The filter line of the task list: `status:failed type:email since:2h word` -> `TaskFilter`."""
 
+import json
 import re
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
@@ -61,8 +62,9 @@ def matches(wanted: TaskFilter, task: Task) -> bool:
     conversation = task.input.get("conversation_id")
     if wanted.conversation_id is not None and conversation != wanted.conversation_id:
         return False
-    text = f"{task.status_message or ''} {task.task_type} {task.current_step or ''} {task.input}"
-    return all(word in text.casefold() for word in wanted.text.casefold().split())
+    given = json.dumps(task.input_data, ensure_ascii=False)
+    text = f"{task.status_message or ''} {task.task_type} {task.current_step or ''} {given}"
+    return all(word in text.lower() for word in wanted.text.lower().split())
 
 
 def _key(key: str) -> str:

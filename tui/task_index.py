@@ -1,44 +1,16 @@
 """Which tasks a list is made of, in which order, and the rows of those that were looked at.
 
-Of a hundred thousand tasks only the ids and what they are sorted by are kept; the rows themselves
-are kept for those seen last. In the usual order, newest first, even the ids are read only as far
-as somebody has scrolled.
+The database decides the order and gives the ids; the rows themselves, of a hundred thousand tasks,
+are kept only for those seen last.
 """
 
 from bisect import insort
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from enum import StrEnum
 
-from core.models import Task, TaskStatus
+from core.models import NEWEST_FIRST, Task, TaskColumn, TaskOrder
 
 _KEEP = 2_000
-_RANKS = {
-    TaskStatus.PROCESSING: 0,
-    TaskStatus.PENDING: 1,
-    TaskStatus.FAILED: 2,
-    TaskStatus.TIMEOUT: 3,
-    TaskStatus.CANCELLED: 4,
-    TaskStatus.COMPLETED: 5,
-}
-
-
-class Column(StrEnum):
-    """What tasks are sorted by; within equal ones, newest first."""
-
-    ID = "id"
-    TYPE = "type"
-    STATUS = "status"
-    ELAPSED = "elapsed"
-
-
-@dataclass(frozen=True, slots=True)
-class _Keys:
-    type: str
-    status: int
-    elapsed: float
 
 
 class TaskIndex:
@@ -46,77 +18,53 @@ class TaskIndex:
 
     def __init__(self) -> None:
         self.complete = False
-        """Whether every matching task is in it."""
-        self.column = Column.ID
-        self.reverse = False
+        """Whether every matching task is in it; if not, its first ones are."""
+        self.order = NEWEST_FIRST
         self._ids: list[int] = []
         """In the order of the list."""
-        self._keys: dict[int, _Keys] = {}
+        self._known: set[int] = set()
+        """The same, in none."""
         self._rows: OrderedDict[int, Task] = OrderedDict()
-        self._types: dict[str, int] = {}
-        self._oldest: int | None = None
 
-    def clear(self) -> None:
-        """Begins again, with nothing; the order stays."""
-        self.complete = False
-        self._ids, self._oldest = [], None
-        self._keys.clear()
-        self._rows.clear()
+    def arrange(self, ids: Iterable[int], order: TaskOrder, *, complete: bool) -> None:
+        """The tasks of the list, anew; rows at hand stay at hand."""
+        self._ids, self.order, self.complete = [*ids], order, complete
+        self._known = set(self._ids)
 
     def __len__(self) -> int:
         return len(self._ids)
 
-    @property
-    def oldest(self) -> int | None:
-        """The next page begins before this task."""
-        return self._oldest
-
-    @property
-    def usual(self) -> bool:
-        """Whether the order is newest first, the only one that needs no complete list."""
-        return self.column is Column.ID and not self.reverse
-
-    def add_page(self, tasks: Sequence[Task], now: datetime, *, last: bool) -> None:
-        """The next older page; `last`: there are none after it."""
+    def put(self, *tasks: Task) -> None:
+        """Newer states of rows. They keep their places."""
         for task in tasks:
-            known = task.id in self._keys
-            self._note(task, now)
-            if not known:
-                self._ids.append(task.id)
-        if tasks:
-            self._oldest = tasks[-1].id
-        self.complete = last
-        if last and not self.usual:
-            self._sort()
+            known = self._rows.get(task.id)
+            if known is None or known.revision <= task.revision:
+                self._rows[task.id] = task
+            self._rows.move_to_end(task.id)
+        while len(self._rows) > _KEEP:
+            self._rows.popitem(last=False)
 
-    def put(self, task: Task, now: datetime) -> bool:
-        """A newer state of a row; whether the task is in the list. It keeps its place."""
-        if task.id not in self._keys:
-            return False
-        known = self._rows.get(task.id)
-        if known is None or known.revision <= task.revision:
-            self._note(task, now)
-        return True
-
-    def insert(self, task: Task, now: datetime) -> None:
-        """A task that is new; older ones come with their page."""
-        self._note(task, now)
-        if self.complete or self.usual:
-            insort(self._ids, task.id, key=self._key)
-        else:
+    def insert(self, task: Task) -> None:
+        """A task that is new. Where only the database knows its place it stands at the top."""
+        self.put(task)
+        if self.order.column is not TaskColumn.ID:
             self._ids.insert(0, task.id)
+        else:
+            sign = 1 if self.order.reverse else -1
+            if not self.complete and self._ids and sign * task.id > sign * self._ids[-1]:
+                return  # it comes with the rest
+            insort(self._ids, task.id, key=lambda each: sign * each)
+        self._known.add(task.id)
 
     def drop(self, task_id: int) -> None:
         """A task is gone."""
-        if self._keys.pop(task_id, None) is not None:
+        self._rows.pop(task_id, None)
+        if task_id in self._known:
+            self._known.remove(task_id)
             self._ids.remove(task_id)
-            self._rows.pop(task_id, None)
 
-    def order(self, column: Column, reverse: bool) -> None:
-        """Another order; takes effect once the list is complete, the usual one at once."""
-        self.column, self.reverse = column, reverse
-        if self.complete or self.usual:
-            self._sort()
+    def __contains__(self, task_id: int) -> bool:
+        return task_id in self._known
 
     def id_at(self, index: int) -> int:
         """The id of the task in row `index`."""
@@ -128,7 +76,7 @@ class TaskIndex:
 
     def place(self, task_id: int) -> int | None:
         """The row of a task."""
-        return self._ids.index(task_id) if task_id in self._keys else None
+        return self._ids.index(task_id) if task_id in self._known else None
 
     def row(self, index: int) -> Task | None:
         """The task in row `index`, if it is at hand."""
@@ -140,28 +88,3 @@ class TaskIndex:
     def missing(self, rows: Iterable[int]) -> list[int]:
         """The ids of those rows whose tasks have to be read again."""
         return [self._ids[row] for row in rows if self._ids[row] not in self._rows]
-
-    def _note(self, task: Task, now: datetime) -> None:
-        self._keys[task.id] = _Keys(task.task_type, _RANKS[task.status], task.elapsed(now))
-        self._rows[task.id] = task
-        self._rows.move_to_end(task.id)
-        while len(self._rows) > _KEEP:
-            self._rows.popitem(last=False)
-
-    def _sort(self) -> None:
-        types = sorted({keys.type for keys in self._keys.values()})
-        self._types = {name: rank for rank, name in enumerate(types)}
-        self._ids.sort(key=self._key)
-
-    def _key(self, task_id: int) -> tuple[float, int]:
-        keys, sign = self._keys[task_id], -1 if self.reverse else 1
-        match self.column:
-            case Column.ID:
-                return 0, -sign * task_id
-            case Column.TYPE:
-                # A type that was not there when the list was sorted goes after the others.
-                return sign * self._types.get(keys.type, len(self._types)), -task_id
-            case Column.STATUS:
-                return sign * keys.status, -task_id
-            case Column.ELAPSED:
-                return -sign * keys.elapsed, -task_id

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from core.changes import Hint, LinkChanged
 from core.models import (
+    NEWEST_FIRST,
     Conversation,
     JsonObject,
     Message,
@@ -20,7 +21,11 @@ from core.models import (
     Task,
     TaskEvent,
     TaskFilter,
+    TaskOrder,
 )
+
+NO_EVENTS = 2**63 - 1
+"""See `Wanted.tasks`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +43,8 @@ class Wanted:
     """Which rows to fetch."""
 
     tasks: Mapping[int, int] = field(default_factory=dict[int, int])
-    """Task id -> newest event id already known of it (0: all its events are wanted)."""
+    """Task id -> newest event id already known of it (0: all its events are wanted;
+    `NO_EVENTS`: none)."""
     messages: frozenset[int] = frozenset()
     conversations: frozenset[int] = frozenset()
 
@@ -121,7 +127,13 @@ class Store(Protocol):
     # Reads.
 
     async def tasks(self, wanted: TaskFilter) -> list[Task]:
-        """Matching tasks, newest first."""
+        """The newest matching tasks, newest first."""
+        ...
+
+    async def task_ids(
+        self, wanted: TaskFilter, order: TaskOrder = NEWEST_FIRST, limit: int | None = None
+    ) -> list[int]:
+        """The ids of all matching tasks, or of the first `limit`, in an order."""
         ...
 
     async def running_tasks(self) -> list[Task]:

@@ -6,16 +6,26 @@ import random
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import datetime, timedelta
-from typing import Any, LiteralString, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
-from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from core.changes import Hint, LinkChanged, LinkState, Table
 from core.errors import NotFoundError
-from core.models import Conversation, JsonObject, Message, Row, Sent, Task, TaskEvent, TaskFilter
+from core.models import (
+    NEWEST_FIRST,
+    Conversation,
+    JsonObject,
+    Message,
+    Row,
+    Sent,
+    Task,
+    TaskEvent,
+    TaskFilter,
+    TaskOrder,
+)
 from core.store.base import Reconciled, Rows, Wanted
 from core.store.connections import LOST, Connection, Connections, Revive, reason
 from core.store.queries import load_queries
@@ -118,36 +128,16 @@ class PostgresStore:
 
     async def tasks(self, wanted: TaskFilter) -> list[Task]:
         """See `Store.tasks`."""
-        conditions: list[sql.Composable] = [sql.SQL("created_by = %(user)s")]
-        values: dict[str, Any] = {"user": self.user_id, "limit": wanted.limit}
-        if wanted.statuses:
-            conditions.append(sql.SQL("status = ANY (%(statuses)s)"))
-            values["statuses"] = [status.value for status in wanted.statuses]
-        if wanted.types:
-            conditions.append(sql.SQL("task_type = ANY (%(types)s)"))
-            values["types"] = list(wanted.types)
-        if wanted.since is not None:
-            conditions.append(sql.SQL("created_at >= %(since)s"))
-            values["since"] = wanted.since
-        if wanted.conversation_id is not None:
-            conditions.append(
-                sql.SQL(
-                    "task_type = 'chat' AND input_data ->> 'conversation_id' = %(conversation)s"
-                )
-            )
-            values["conversation"] = str(wanted.conversation_id)
-        if wanted.before_id is not None:
-            conditions.append(sql.SQL("id < %(before)s"))
-            values["before"] = wanted.before_id
-        for number, word in enumerate(wanted.text.split()):
-            name = f"word{number}"
-            values[name] = _pattern(word)
-            conditions.append(_contains(name))
-        statement = sql.SQL(
-            "SELECT * FROM public.async_tasks WHERE {} ORDER BY id DESC LIMIT %(limit)s"
-        )
-        rows = await self._rows(statement.format(sql.Composed(conditions).join(" AND ")), values)
+        rows = await self._rows("tasks", _asked(wanted) | {"limit": wanted.limit})
         return [Task.model_validate(row) for row in rows]
+
+    async def task_ids(
+        self, wanted: TaskFilter, order: TaskOrder = NEWEST_FIRST, limit: int | None = None
+    ) -> list[int]:
+        """See `Store.task_ids`."""
+        values = {"sort": order.column.value, "reverse": order.reverse, "limit": limit}
+        [row] = await self._rows("task_ids", _asked(wanted) | values)
+        return row["task_ids"]
 
     async def running_tasks(self) -> list[Task]:
         """See `Store.running_tasks`."""
@@ -253,33 +243,34 @@ class PostgresStore:
         return model.model_validate(rows[0])
 
     async def _rows(
-        self, query: str | sql.Composed, values: dict[str, Any], *, repeat: bool = True
+        self, name: str, values: dict[str, Any], *, repeat: bool = True
     ) -> list[dict[str, Any]]:
-        statement = _SQL[query] if isinstance(query, str) else query
-
         async def read(connection: Connection) -> list[dict[str, Any]]:
-            cursor = await connection.execute(statement, values)
+            cursor = await connection.execute(_SQL[name], values)
             return await cursor.fetchall()
 
         return await self._connections.run(read, repeat=repeat)
 
 
-def _contains(name: str) -> sql.Composed:
-    """The condition that a task says the word of the parameter `name` somewhere."""
-    columns: tuple[LiteralString, ...] = (
-        "status_message",
-        "task_type",
-        "current_step",
-        "input_data::text",
-    )
-    matches = (sql.SQL(column) + sql.SQL(" ILIKE ") + sql.Placeholder(name) for column in columns)
-    return sql.SQL("({})").format(sql.SQL(" OR ").join(matches))
+def _asked(wanted: TaskFilter) -> dict[str, Any]:
+    """A filter as the parameters of `task_ids`."""
+    return {
+        "statuses": [status.value for status in wanted.statuses] or None,
+        "types": list(map(_storable, wanted.types)) or None,
+        "since": wanted.since,
+        "conversation": wanted.conversation_id,
+        "words": " ".join(_storable(wanted.text).split()) or None,
+    }
 
 
 def _pattern(text: str) -> str:
-    text = text.replace("\x00", "").encode("utf-8", "replace").decode()
-    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    escaped = _storable(text).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return f"%{escaped}%"
+
+
+def _storable(text: str) -> str:
+    """Text as a database can hold it."""
+    return text.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
 def _hint(payload: str) -> Hint | None:

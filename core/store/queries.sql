@@ -30,6 +30,18 @@ UPDATE public.chat_conversations SET is_archived = %(archived)s WHERE id = %(id)
 -- name: conversation_delete
 DELETE FROM public.chat_conversations WHERE id = %(id)s RETURNING id;
 
+-- name: task_ids
+SELECT public.task_ids(
+  statuses => %(statuses)s, types => %(types)s, since => %(since)s,
+  conversation => %(conversation)s, words => %(words)s, sort => %(sort)s,
+  reverse => %(reverse)s, most => %(limit)s);
+
+-- name: tasks
+SELECT t.* FROM unnest(public.task_ids(
+  statuses => %(statuses)s, types => %(types)s, since => %(since)s,
+  conversation => %(conversation)s, words => %(words)s, most => %(limit)s)) AS wanted (id)
+JOIN public.async_tasks t USING (id) ORDER BY t.id DESC;
+
 -- name: running_tasks
 SELECT * FROM public.async_tasks WHERE status IN ('pending', 'processing') ORDER BY id DESC;
 

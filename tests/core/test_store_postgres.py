@@ -22,8 +22,8 @@ from core.errors import (
     SteplineError,
     StoreUnreachableError,
 )
-from core.models import Role, Task, TaskFilter, TaskStatus
-from core.store.base import Rows, Store, Wanted
+from core.models import Role, Task, TaskColumn, TaskFilter, TaskOrder, TaskStatus
+from core.store.base import NO_EVENTS, Rows, Store, Wanted
 from core.store.postgres import PostgresStore
 from schema.runner import migrate
 from tests.schema.scenes import events, late_task, one, task_row
@@ -203,11 +203,46 @@ async def test_tasks_by_every_filter(store: Store, open_user: OpenUser) -> None:
     assert await found(text="cancelled by") == [report.id]
     assert await found(conversation_id=sent.conversation_id) == [sent.task_id]
     assert await found(limit=1) == [sent.task_id]
-    assert await found(limit=1, before_id=sent.task_id) == [report.id]
+    assert await found(limit=2) == [sent.task_id, report.id]
     assert await found(since=report.created_at) == [sent.task_id, report.id]
     assert await found(since=datetime.now(UTC) + timedelta(hours=1)) == []
     assert await found(types=("email",), text="quarterly", statuses=("pending",)) == [old.id]
     assert [task.id for task in await store.running_tasks()] == [sent.task_id, old.id]
+
+
+async def test_ids_in_every_order(store: Store, open_user: OpenUser, database: Database) -> None:
+    await create(await open_user(), note="theirs")
+    waiting = (await create(store, "chat")).id
+    failed, running, cancelled = [(await create(store, name)).id for name in ("b", "a", "a")]
+    await store.task_cancel(cancelled)
+    with database.worker() as worker:
+        for task in (failed, running):
+            worker.execute("SELECT task_claim(%s, 'e')", (task,))
+        worker.execute("SELECT task_fail(%s, '{}')", (failed,))
+
+    async def found(column: str, reverse: bool = False, limit: int | None = None) -> list[int]:
+        order = TaskOrder(TaskColumn(column), reverse)
+        return await store.task_ids(TaskFilter(), order, limit)
+
+    assert await found("id") == [cancelled, running, failed, waiting]
+    assert await found("id", True) == [waiting, failed, running, cancelled]
+    assert await found("id", limit=2) == [cancelled, running]
+    assert await found("id", True, limit=2) == [waiting, failed]
+    assert await found("type") == [cancelled, running, failed, waiting]
+    assert await found("type", True) == [waiting, failed, cancelled, running]
+    assert await found("status") == [running, waiting, failed, cancelled]
+    assert await found("status", True, limit=3) == [cancelled, failed, waiting]
+    assert {*(await found("elapsed"))[:2]} == {running, failed}
+    assert (await found("elapsed"))[2:] == [cancelled, waiting]
+    assert await store.task_ids(TaskFilter(text="A\x00", types=("b", "a")), limit=9) != []
+    with pytest.raises(InputError):
+        await store.task_ids(TaskFilter(text="x" * 1001))
+
+
+async def test_rows_are_fetched_without_their_events(store: Store) -> None:
+    task = await create(store)
+    rows = await store.fetch(Wanted(tasks={task.id: NO_EVENTS}))
+    assert (rows.tasks, rows.events) == ([task], [])
 
 
 async def test_events_are_fetched_from_where_one_is(store: Store) -> None:
@@ -345,7 +380,7 @@ async def test_the_clock_is_the_databases(store: Store, database: Database) -> N
     ("change", "said"),
     [
         ("DROP SCHEMA public CASCADE; CREATE SCHEMA public", "stepline migrate"),
-        ("DELETE FROM stepline.migrations WHERE version = 6", "stepline migrate"),
+        ("DELETE FROM stepline.migrations WHERE version = 7", "stepline migrate"),
         ("INSERT INTO stepline.migrations VALUES (999, 'x', 'x')", "update stepline"),
     ],
 )
@@ -387,7 +422,7 @@ async def test_a_dead_connection_is_replaced_unnoticed(
         _cut_all(database)
         assert (await store.task_cancel(task.id)).status is TaskStatus.CANCELLED
         _cut_all(database)
-        assert len(await store.tasks(TaskFilter(before_id=task.id + 1, limit=1))) == 1
+        assert len(await store.tasks(TaskFilter(limit=1))) == 1
     assert len(await store.tasks(TaskFilter())) == 5
 
 

@@ -1,4 +1,6 @@
+import asyncio
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -7,7 +9,7 @@ import pytest
 from textual.pilot import Pilot
 
 from core.errors import IllegalTransitionError, StoreUnreachableError
-from core.models import Task
+from core.models import NEWEST_FIRST, Task, TaskColumn, TaskOrder
 from core.session import Session, user_of
 from core.settings import Settings
 from tests.support.database import Database
@@ -15,7 +17,7 @@ from tests.tui.rows import insert, task
 from tests.tui.screen_app import HOSTILE, NOW, ScreenApp, SessionApp, until
 from tui.bulk import Outcome, each
 from tui.screens.task_list import TaskListScreen
-from tui.task_index import Column, TaskIndex
+from tui.task_index import TaskIndex
 from tui.widgets.task_table import TaskTable
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
@@ -204,24 +206,25 @@ def many(database: Database, user: UUID, number: int) -> None:
             " %s, 180, 'Message ' || n FROM generate_series(1, %s) n",
             (user, NOW, number),
         )
+        connection.execute("SELECT setval('async_tasks_id_seq', %s)", (number,))
 
 
-async def test_of_a_hundred_thousand_only_what_is_looked_at_is_read(
+async def test_of_twenty_thousand_only_what_is_looked_at_is_read(
     session: Session, database: Database
 ):
-    many(database, session.store.user_id, 100_000)
+    many(database, session.store.user_id, 20_000)
     screen = TaskListScreen(session)
     app = ScreenApp(screen, session=session)
     async with app.run_test(size=(80, 24)) as pilot:
         started = time.perf_counter()
-        await until(pilot, lambda: shown(app)[:2] == [100_000, 99_999])
+        await until(pilot, lambda: shown(app)[:2] == [20_000, 19_999])
         assert time.perf_counter() - started < 2
         table = screen.query_one(TaskTable)
-        assert table.count <= 400
+        await until(pilot, lambda: table.count == 20_000)
         for _ in range(30):
             await pilot.press("pagedown")
-        await until(pilot, lambda: shown(app)[-1] == 100_000 - table.cursor)
-        assert table.count <= 1_200
+        await until(pilot, lambda: shown(app)[-1] == 20_000 - table.cursor)
+        assert len(table.index.missing(range(table.count))) > 18_000
 
 
 async def test_the_end_of_a_long_list_and_back(session: Session, database: Database):
@@ -243,19 +246,38 @@ async def test_the_end_of_a_long_list_and_back(session: Session, database: Datab
         await until(pilot, lambda: shown(app)[:2] == [5_999 + 1, 5_997])
 
 
-async def test_reading_a_long_list_can_be_stopped(session: Session, database: Database):
-    many(database, session.store.user_id, 1_000)
+async def test_what_is_heard_while_the_list_is_read_is_in_it(session: Session, database: Database):
+    insert(database, "async_tasks", scene(session.store.user_id))
     app = ScreenApp(TaskListScreen(session), session=session)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: shown(app)[:1] == [1_000])
-        with database.owner() as connection, connection.transaction():
-            connection.execute("LOCK TABLE async_tasks")
-            await pilot.press("O")
-            await until(pilot, lambda: "esc stops" in app.screen_text())
-            await pilot.press("escape")
-            await until(pilot, lambda: "esc stops" not in app.screen_text())
-        assert shown(app)[0] == 1_000
-        assert "task ↓" in app.screen_text()
+    async with app.run_test(size=(120, 30)) as pilot:
+        await until(pilot, lambda: len(shown(app)) == 7)
+        ids, hold = session.tasks.ids, asyncio.Event()
+
+        async def slow(*given: Any) -> Sequence[int]:
+            found = await ids(*given)
+            await hold.wait()
+            return found
+
+        session.tasks.ids = slow  # type: ignore[method-assign]
+        await pilot.press("o")
+        await until(pilot, lambda: "type ↓" in app.screen_text())
+        sent = (await session.chat.send(None, "new")).task_id
+        await until(pilot, lambda: sent in shown(app))
+        hold.set()
+        await until(pilot, lambda: shown(app)[1:4] == [122, 128, 125])
+        assert sent in shown(app)
+
+
+async def test_an_order_that_cannot_be_read_is_given_up(session: Session, database: Database):
+    insert(database, "async_tasks", scene(session.store.user_id))
+    app = ScreenApp(TaskListScreen(session), session=session)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await until(pilot, lambda: len(shown(app)) == 7)
+        await session.store.close()
+        await pilot.press("o")
+        await until(pilot, lambda: any("connection is closed" in toast for toast in app.toasts()))
+        await until(pilot, lambda: "task ↓" in app.screen_text())
+        assert len(shown(app)) == 7
 
 
 def row(task_id: int, **given: Any) -> Task:
@@ -263,47 +285,51 @@ def row(task_id: int, **given: Any) -> Task:
     return Task.model_validate(columns)
 
 
-def test_index_orders():
+BY_TYPE = TaskOrder(TaskColumn.TYPE)
+
+
+def test_a_new_task_stands_where_it_belongs_or_at_the_top():
     index = TaskIndex()
-    tasks = [
-        row(4, ago=5),
-        row(3, status="completed", processing_completed_at=NOW, ago=50),
-        row(2, task_type="email", ago=9),
-        row(1, status="failed", processing_completed_at=NOW, ago=70),
-    ]
-    index.add_page(tasks, NOW, last=True)
-    orders = {
-        (Column.ID, False): [4, 3, 2, 1],
-        (Column.ID, True): [1, 2, 3, 4],
-        (Column.TYPE, False): [4, 3, 1, 2],
-        (Column.TYPE, True): [2, 4, 3, 1],
-        (Column.STATUS, False): [4, 2, 1, 3],
-        (Column.STATUS, True): [3, 1, 4, 2],
-        (Column.ELAPSED, False): [1, 3, 2, 4],
-        (Column.ELAPSED, True): [4, 2, 3, 1],
-    }
-    for (column, reverse), ids in orders.items():
-        index.order(column, reverse)
-        assert [*index.ids()] == ids, (column, reverse)
-        index.insert(row(5, task_type="zzz", status="completed", ago=1), NOW)
-        assert index.place(5) is not None
+    for order, before, after in [
+        (NEWEST_FIRST, [6, 4, 3], [6, 5, 4, 3]),
+        (TaskOrder(reverse=True), [3, 4, 6], [3, 4, 5, 6]),
+        (BY_TYPE, [4, 3, 6], [5, 4, 3, 6]),
+    ]:
+        index.arrange(before, order, complete=True)
+        index.insert(row(5))
+        assert [*index.ids()] == after
+        assert (index.place(5), 5 in index) == (after.index(5), True)
         index.drop(5)
-        assert [*index.ids()] == ids
+        assert [*index.ids()] == before
+        assert (index.place(5), 5 in index) == (None, False)
 
 
-def test_an_incomplete_index_stays_newest_first_until_it_is_complete():
+def test_what_comes_with_the_rest_is_not_put_before_it():
     index = TaskIndex()
-    index.add_page([row(9), row(8)], NOW, last=False)
-    index.order(Column.ID, reverse=True)
-    assert [*index.ids()] == [9, 8]
-    index.add_page([row(7)], NOW, last=True)
-    assert [*index.ids()] == [7, 8, 9]
+    index.arrange([9, 8], NEWEST_FIRST, complete=False)
+    index.insert(row(7))
+    index.insert(row(10))
+    assert [*index.ids()] == [10, 9, 8]
+    index.arrange([1, 2], TaskOrder(reverse=True), complete=False)
+    index.insert(row(7))
+    assert [*index.ids()] == [1, 2]
+
+
+def test_rows_at_hand_stay_at_hand_in_another_order():
+    index = TaskIndex()
+    index.arrange([9, 8], NEWEST_FIRST, complete=True)
+    index.put(row(9))
+    index.arrange([8, 9], BY_TYPE, complete=True)
+    assert index.row(0) is None
+    assert index.row(1) == row(9)
+    assert index.missing(range(2)) == [8]
 
 
 def test_an_older_state_does_not_replace_a_newer_one():
     index = TaskIndex()
-    index.add_page([row(9, revision=3)], NOW, last=True)
-    index.put(row(9, revision=2, status_message="old"), NOW)
+    index.arrange([9], NEWEST_FIRST, complete=True)
+    index.put(row(9, revision=3))
+    index.put(row(9, revision=2, status_message="old"))
     assert index.row(0).status_message is None  # pyright: ignore
 
 
@@ -337,9 +363,10 @@ async def test_rows_that_arrive_leave_a_reader_where_they_scrolled(
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: shown(app)[:1] == [2_000])
         table = screen.query_one(TaskTable)
-        known = table.count
-        table.scroll_to(y=known - 40, animate=False)
-        await until(pilot, lambda: table.count > known)
+        table.scroll_to(y=1_000, animate=False)
+        await until(pilot, lambda: shown(app)[:1] == [1_000])
+        sent = (await session.chat.send(None, "new")).task_id
+        await until(pilot, lambda: table.index.place(sent) == 0)
         await pilot.pause()
-        assert table.cursor == 0
-        assert shown(app)[0] == 2_000 - (known - 40)
+        assert table.current == 2_000
+        assert shown(app)[0] in (1_000, 1_001)

@@ -23,8 +23,6 @@ from tui.widgets.task_facts import TaskFacts
 from tui.widgets.timeline_bar import TimelineBar
 
 _TABS = ("Input", "Output", "Error", "Events", "Raw")
-_NEIGHBOURS = 500
-"""How many tasks `]` and `[` go through when nobody said which."""
 
 
 class InspectorScreen(LiveScreen[None]):
@@ -153,8 +151,8 @@ class InspectorScreen(LiveScreen[None]):
     @work(group="load", exclusive=True)
     async def _step(self, by: int) -> None:
         if self.task_id not in self._siblings:
-            tasks = await tried(self, self.session.tasks.list(TaskFilter(limit=_NEIGHBOURS)))
-            self._siblings = [task.id for task in tasks or ()]
+            # Nobody said which, or it is not among them: through all there are.
+            self._siblings = [*(await tried(self, self.session.tasks.ids(TaskFilter())) or ())]
         if self.task_id not in self._siblings:
             return
         to = self._siblings.index(self.task_id) + by

@@ -10,7 +10,7 @@ from textual.widgets import Input
 
 from core.changes import Change, Deleted, Table, TaskChanged
 from core.errors import InputError
-from core.models import TaskFilter
+from core.models import NEWEST_FIRST, TaskColumn, TaskFilter, TaskOrder
 from core.session import Session
 from tui import query
 from tui.actions import bindings, bindings_of
@@ -21,20 +21,18 @@ from tui.screens.confirm import ConfirmScreen
 from tui.screens.inspector import InspectorScreen
 from tui.screens.live import LiveScreen, tell, tried
 from tui.screens.new_task import NewTaskScreen
-from tui.task_index import Column, TaskIndex
+from tui.task_index import TaskIndex
 from tui.widgets.key_line import KeyLine
 from tui.widgets.quiet_input import QuietInput
 from tui.widgets.task_heading import TaskColumns, TaskHeading
 from tui.widgets.task_table import TaskTable
 
-_PAGE = 200
-_EVERYTHING = 1 << 62
-_SIBLINGS = 500
-"""How many tasks around the opened one `]` and `[` of the inspector go through."""
+_FIRST = 200
+"""So many ids are asked for before all of them: they are there at once, however many there are."""
 
 
 class TaskListScreen(LiveScreen[None]):
-    """Reads page by page what is looked at; follows the feed."""
+    """Reads the ids of all tasks, and the rows of those looked at; follows the feed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings("tasks"),
@@ -53,15 +51,17 @@ class TaskListScreen(LiveScreen[None]):
         self._index = TaskIndex()
         self._line = line
         self._wanted = TaskFilter()
+        self._order = NEWEST_FIRST
         self._wrong = ""
-        self._until = 0
         self._to_end = False
+        self._meanwhile: list[Change] | None = None
+        """What was heard since the ids are being read: they may be from before it."""
 
     def compose(self) -> ComposeResult:
         """Heading, filter, columns, rows, keys."""
         yield TaskHeading(self._index)
         yield QuietInput(self._line, placeholder=query.EXAMPLE, id="filter")
-        yield TaskColumns(self._index)
+        yield TaskColumns()
         yield TaskTable(self._index)
         yield KeyLine(
             ("list.open", "open"),
@@ -76,7 +76,7 @@ class TaskListScreen(LiveScreen[None]):
         )
 
     def on_mount(self) -> None:
-        """Reads the first page."""
+        """Reads the list."""
         super().on_mount()
         self._table.focus()
         self._filter(self._line)
@@ -85,14 +85,9 @@ class TaskListScreen(LiveScreen[None]):
     def _table(self) -> TaskTable:
         return self.query_one(TaskTable)
 
-    @property
-    def _reading_all(self) -> bool:
-        return self._until >= _EVERYTHING and not self._index.complete
-
     @on(TaskTable.Marked)
     def _head(self) -> None:
-        note = "reading all of them; esc stops" if self._reading_all else self._line
-        self.query_one(TaskHeading).show(len(self._table.marked), note, self._wrong)
+        self.query_one(TaskHeading).show(len(self._table.marked), self._line, self._wrong)
 
     # Reading.
 
@@ -105,65 +100,63 @@ class TaskListScreen(LiveScreen[None]):
             self._head()
             return
         self._wrong, self._line, self._wanted = "", line, wanted
-        self._index.clear()
+        self._index.arrange((), self._order, complete=False)
         self._table.marked.clear()
         self._table.arranged(None)
-        self._read_to(_PAGE if self._index.usual else _EVERYTHING, again=True)
-
-    def _read_to(self, rows: int, *, again: bool = False) -> None:
-        if again or self._until <= len(self._index):
-            self._until = rows
-            self._read()
-        else:
-            self._until = max(self._until, rows)
         self._head()
+        self._read()
 
     @work(group="read", exclusive=True)
     async def _read(self) -> None:
-        while not self._index.complete and len(self._index) < self._until:
-            page = self._wanted.model_copy(update={"before_id": self._index.oldest, "limit": _PAGE})
-            tasks = await tried(self, self.session.tasks.list(page))
-            if tasks is None:
+        self._meanwhile = meanwhile = []
+        order, usual = self._order, self._order.column is TaskColumn.ID
+        for limit in (_FIRST, None) if usual and not len(self._index) else (None,):
+            ids = await tried(self, self.session.tasks.ids(self._wanted, order, limit))
+            if ids is None:
+                self._order = self._index.order
                 break
-            here = self._table.current if len(self._index) else None
-            last = len(tasks) < _PAGE
-            self._index.add_page(tasks, context(self).clock.now(), last=last)
+            here = self._table.current
+            complete = limit is None or len(ids) < limit
+            self._index.arrange(ids, order, complete=complete)
             self._table.arranged(here)
-            self._head()
-        self._until = len(self._index)
-        if self._to_end and self._index.complete:
+            self._show(meanwhile)
+            if complete:
+                break
+        self._meanwhile = None
+        if self._to_end:
             self._table.cursor = len(self._index) - 1
         self._to_end = False
+        self.query_one(TaskColumns).order = self._order
         self._head()
-
-    @on(TaskTable.MoreWanted)
-    def _read_on(self, event: TaskTable.MoreWanted) -> None:
-        self._read_to(event.count)
 
     @on(TaskTable.RowsWanted)
     @work(group="fetch")
     async def _fetch(self, event: TaskTable.RowsWanted) -> None:
-        views = await tried(self, self.session.feed.load(event.ids))
-        if views is not None:
-            for task_id in event.ids:
-                view = views.get(task_id)
-                if view is None:
-                    self._index.drop(task_id)
-                else:
-                    self._index.put(view.task, context(self).clock.now())
-            self._table.fetched()
+        tasks = await tried(self, self.session.tasks.rows(event.ids))
+        if tasks is None:
+            self._table.given_up(event.ids)
+            return
+        self._index.put(*tasks)
+        gone = {*event.ids} - {task.id for task in tasks}
+        self._show([Deleted(Table.TASKS, task_id) for task_id in gone])
+        self._table.fetched(event.ids)
 
     def heard(self, changes: list[Change]) -> None:
         """Rows that changed, and tasks that are new."""
-        now = context(self).clock.now()
+        if self._meanwhile is not None:
+            self._meanwhile += changes
+        self._show(changes)
+
+    def _show(self, changes: list[Change]) -> None:
         here, arranged = self._table.current, False
         for change in changes:
             if isinstance(change, TaskChanged):
                 task = change.task
-                if self._index.put(task, now):
+                if task.id in self._index:
+                    self._index.put(task)
                     self._table.changed(task)
-                elif self._is_new(task.id) and query.matches(self._wanted, task):
-                    self._index.insert(task, now)
+                elif query.matches(self._wanted, task):
+                    self._index.insert(task)
                     arranged = True
             elif isinstance(change, Deleted) and change.table is Table.TASKS:
                 self._index.drop(change.id)
@@ -173,23 +166,19 @@ class TaskListScreen(LiveScreen[None]):
             self._table.arranged(here)
             self._head()
 
-    def _is_new(self, task_id: int) -> bool:
-        # What is older than all that was read comes with its page.
-        return self._index.complete or task_id > (self._index.oldest or 0)
-
     # Moving.
 
     @on(TaskTable.Chosen)
     def _inspect(self) -> None:
         if (task_id := self._table.current) is not None:
-            top = max(0, self._table.cursor - _SIBLINGS // 2)
-            siblings = self._index.ids()[top : top + _SIBLINGS]
-            self.app.push_screen(InspectorScreen(self.session, task_id, siblings))
+            self.app.push_screen(InspectorScreen(self.session, task_id, self._index.ids()))
 
     @on(TaskTable.EndWanted)
-    def _read_all(self) -> None:
-        self._to_end = True
-        self._read_to(_EVERYTHING)
+    def _go_on_to_the_end(self) -> None:
+        if self._index.complete:
+            self._table.action_list_last()
+        else:
+            self._to_end = self._meanwhile is not None
 
     def action_list_search(self) -> None:
         """To the filter line."""
@@ -207,15 +196,8 @@ class TaskListScreen(LiveScreen[None]):
             self._table.focus()
 
     def action_app_back(self) -> None:
-        """Stops reading, takes the marks away, takes the filter away, or leaves."""
-        if self._reading_all:
-            self.workers.cancel_group(self, "read")
-            self._until = len(self._index)
-            self._index.order(Column.ID, reverse=False)
-            self._table.arranged(self._table.current)
-            self.query_one(TaskColumns).refresh()
-            self._head()
-        elif self._table.marked and self._table.has_focus:
+        """Takes the marks away, takes the filter away, or leaves."""
+        if self._table.marked and self._table.has_focus:
             self.action_tasks_select_all()
         elif self.has_class("-filtering"):
             self.remove_class("-filtering")
@@ -230,22 +212,17 @@ class TaskListScreen(LiveScreen[None]):
 
     def action_tasks_sort(self) -> None:
         """By the next column."""
-        columns = [*Column]
-        after = columns.index(self._index.column) + 1
-        self._order(columns[after % len(columns)], reverse=False)
+        columns = [*TaskColumn]
+        after = columns.index(self._order.column) + 1
+        self._arrange(TaskOrder(columns[after % len(columns)]))
 
     def action_tasks_reverse(self) -> None:
         """The other way round."""
-        self._order(self._index.column, reverse=not self._index.reverse)
+        self._arrange(TaskOrder(self._order.column, not self._order.reverse))
 
-    def _order(self, column: Column, *, reverse: bool) -> None:
-        here = self._table.current
-        self._index.order(column, reverse)
-        if not self._index.usual and not self._index.complete:
-            self._read_to(_EVERYTHING)
-        self._table.arranged(here)
-        self.query_one(TaskColumns).refresh()
-        self._head()
+    def _arrange(self, order: TaskOrder) -> None:
+        self._order = self.query_one(TaskColumns).order = order
+        self._read()
 
     def action_tasks_select_all(self) -> None:
         """Marks all that match the filter, or takes all marks away."""
@@ -254,7 +231,7 @@ class TaskListScreen(LiveScreen[None]):
         elif self._index.complete:
             self._table.marked.update(self._index.ids())
         else:
-            tell(self, "Not all tasks are read yet: go to the end first, or filter.")
+            tell(self, "Not all tasks are read yet; try again in a moment.")
         self._table.refresh()
         self._head()
 

@@ -65,6 +65,9 @@ class LineList(ScrollView, can_focus=True):
     empty = ""
     """What is said when there are no rows."""
 
+    _following = True
+    """Whether the screen scrolls with the cursor."""
+
     @property
     @abstractmethod
     def count(self) -> int:
@@ -74,14 +77,17 @@ class LineList(ScrollView, can_focus=True):
     def draw(self, index: int, width: int) -> Line:
         """Row `index`; what is wider than `width` cells is cut."""
 
-    def rows_changed(self) -> None:
-        """To be called when there are more, fewer or other rows: redraws those on the screen."""
+    def rows_changed(self, cursor: int | None = None) -> None:
+        """To be called when there are more, fewer or other rows: redraws those on the screen.
+
+        `cursor` is where the row under the cursor is now, if it moved.
+        """
         # Who has scrolled away from the cursor with the wheel is left there.
-        followed = self.cursor in range(*self._shown)
+        self._following = self.cursor in range(*self._shown)
         self.virtual_size = Size(0, self.count)
-        self.cursor = self.validate_cursor(self.cursor)
-        if followed:
-            self._show_cursor()
+        self.cursor = self.validate_cursor(self.cursor if cursor is None else cursor)
+        self._show_cursor()
+        self._following = True
         self.refresh()
 
     def row_changed(self, index: int) -> None:
@@ -128,7 +134,7 @@ class LineList(ScrollView, can_focus=True):
 
     def _show_cursor(self) -> None:
         height = self.scrollable_content_region.height
-        if height <= 0:
+        if height <= 0 or not self._following:
             return
         top = round(self.scroll_y)
         wanted = min(max(top, self.cursor - height + 1), self.cursor)

@@ -1,17 +1,19 @@
 """What stands above the task list: how many, what is filtered, and the heads of the columns."""
 
 from rich.text import Text
+from textual.reactive import reactive
 from textual.widget import Widget
 
+from core.models import NEWEST_FIRST, TaskColumn, TaskOrder
 from tui.context import context
 from tui.format import count, fit, pad
 from tui.paint.styles import BOLD, DIM, FAILED
-from tui.task_index import Column, TaskIndex
+from tui.task_index import TaskIndex
 from tui.widgets.task_table import CREATED, ELAPSED, MARK, STATUS, Widths
 
 
 class TaskHeading(Widget):
-    """`Tasks  1,204+  3 marked  status:failed`; a plus where there are more than were read."""
+    """`Tasks  1,204+  3 marked  status:failed`; a plus while only the first ones are read."""
 
     DEFAULT_CSS = "TaskHeading { height: 1; }"
 
@@ -41,24 +43,22 @@ class TaskColumns(Widget):
 
     DEFAULT_CSS = "TaskColumns { height: 1; }"
 
-    def __init__(self, index: TaskIndex) -> None:
-        super().__init__()
-        self._index = index
+    order: reactive[TaskOrder] = reactive(NEWEST_FIRST)
 
     def render(self) -> Text:
         """The line, in the widths of the table beside its scrollbar."""
         widths, symbols = Widths.of(self.size.width - 1), context(self).symbols
-        down = symbols.up if self._index.reverse else symbols.down
+        down = symbols.up if self.order.reverse else symbols.down
 
-        def head(name: str, column: Column | None = None) -> str:
-            return f"{name} {down}" if column is self._index.column else name
+        def head(name: str, column: TaskColumn | None = None) -> str:
+            return f"{name} {down}" if column is self.order.column else name
 
         left = (
             " " * MARK
-            + pad(head("task", Column.ID), widths.id)
-            + f" {pad(head('type', Column.TYPE), widths.type)} "
-            + f"{pad(head('status', Column.STATUS), STATUS)} "
+            + pad(head("task", TaskColumn.ID), widths.id)
+            + f" {pad(head('type', TaskColumn.TYPE), widths.type)} "
+            + f"{pad(head('status', TaskColumn.STATUS), STATUS)} "
             + pad("what it says", widths.what)
         )
-        right = f"{head('time', Column.ELAPSED):>{ELAPSED}}{'created':>{CREATED}}"
+        right = f"{head('time', TaskColumn.ELAPSED):>{ELAPSED}}{'created':>{CREATED}}"
         return Text(fit(left + right, self.size.width, ""), DIM, no_wrap=True)

@@ -18,7 +18,7 @@ from tui.task_index import TaskIndex
 from tui.widgets.line_list import LineList
 
 _AHEAD = 100
-"""So many rows before the end of what is known, the next page is asked for."""
+"""So many rows before and after those on the screen are read with them."""
 MARK, STATUS, ELAPSED, CREATED = 2, 12, 8, 9
 
 
@@ -43,21 +43,13 @@ class Widths:
 class TaskTable(LineList):
     """The rows of an index. Asks for what it lacks; the screen fetches."""
 
-    empty = "No tasks."
-
-    @dataclass
-    class MoreWanted(Message):
-        """The list should be known up to row `count`."""
-
-        count: int
-
     @dataclass
     class EndWanted(Message):
         """The cursor wants to go to the end, which is not known yet."""
 
     @dataclass
     class RowsWanted(Message):
-        """These tasks are on the screen, and have to be read again."""
+        """These tasks are on the screen or near it, and have to be read."""
 
         ids: list[int]
 
@@ -74,7 +66,7 @@ class TaskTable(LineList):
 
     @property
     def count(self) -> int:
-        """Tasks known so far."""
+        """Tasks known so far: all, or the first ones."""
         return len(self.index)
 
     @property
@@ -85,16 +77,19 @@ class TaskTable(LineList):
     def arranged(self, keep: int | None) -> None:
         """Rows were added or are in another order; the cursor stays on the task `keep`."""
         place = self.index.place(keep) if keep is not None else None
-        self.rows_changed()
-        if place is not None:
-            self.cursor = place
+        self.empty = "No tasks." if self.index.complete else ""
+        self.rows_changed(place)
         self._look()
 
-    def fetched(self) -> None:
-        """Rows that were asked for are there, or never will be."""
-        self._asked.clear()
+    def fetched(self, ids: list[int]) -> None:
+        """Rows that were asked for are there."""
+        self.given_up(ids)
         self.refresh()
         self._look()
+
+    def given_up(self, ids: list[int]) -> None:
+        """Rows that were asked for could not be read; whoever moves on asks again."""
+        self._asked.difference_update(ids)
 
     def changed(self, task: Task) -> None:
         """A row has a newer state."""
@@ -104,7 +99,7 @@ class TaskTable(LineList):
         self._look()
 
     def watch_cursor(self, old: int, new: int) -> None:
-        """Reads on before the end is reached."""
+        """Asks for the rows that come next."""
         super().watch_cursor(old, new)
         self._look()
 
@@ -123,19 +118,21 @@ class TaskTable(LineList):
         context(self).clock.leave(self)
 
     def _look(self) -> None:
-        """Asks for what is not known yet, and ticks if something on the screen runs."""
-        rows = self.on_screen
-        wanted = max(rows.stop, self.cursor + 1) + _AHEAD
-        if not self.index.complete and wanted > self.count:
-            self.post_message(self.MoreWanted(wanted))
-        missing = [each for each in self.index.missing(rows) if each not in self._asked]
-        if missing:
+        """Asks for rows that are not at hand, and ticks if something on the screen runs."""
+        # Many at once, and before they are needed: not one by one as the cursor gets to them.
+        if self._missing(_AHEAD // 2):
+            missing = self._missing(_AHEAD)
             self._asked.update(missing)
             self.post_message(self.RowsWanted(missing))
         if self._ticking():
             context(self).clock.join(self, self._beat)
         else:
             context(self).clock.leave(self)
+
+    def _missing(self, ahead: int) -> list[int]:
+        rows = self.on_screen
+        near = range(max(0, rows.start - ahead), min(self.count, rows.stop + ahead))
+        return [each for each in self.index.missing(near) if each not in self._asked]
 
     def _ticking(self) -> list[int]:
         rows = ((row, self.index.row(row)) for row in self.on_screen)
