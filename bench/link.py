@@ -9,8 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from statistics import median
 
-import psycopg
-
 from bench.figure import Figure, Yardstick
 from bench.scene import (
     Scene,
@@ -33,14 +31,14 @@ def run(sizes: Sequence[int]) -> Iterator[Figure]:
     keys = 20 if max(sizes) > SMALL[0] else 5
     with scene() as here:
         bare = {pace: _bare(here, pace, keys) for pace in (3_000, 300)}
+        none = ("--conversation", "1", "--animation", "none")
         running = 0
         for size in sizes:
             here.run_tasks(size - running)
             running = size
             yield from _at(here, 3_000, size, keys, bare[3_000], "--conversation", "1")
-        none = ("--conversation", "1", "--animation", "none")
-        yield from _at(here, 300, size, min(keys, 8), bare[300], *none)
-        yield _answer_on_a_line(here, size)
+            yield from _at(here, 300, size, min(keys, 8), bare[300], *none)
+            yield _answer_on_a_line(here, size)
 
 
 def _bare(here: Scene, pace: float, keys: int) -> tuple[float, float]:
@@ -121,13 +119,11 @@ def _answer_on_a_line(here: Scene, size: int) -> Figure:
 
 def _newest(here: Scene) -> int:
     """The task that the message just sent makes."""
-    with psycopg.connect(here.database.conninfo, autocommit=True) as owner:
-        owner.execute("LISTEN stepline_work")
+    with here.database.owner() as owner:
         while True:
             row = owner.execute(
                 "SELECT id FROM public.async_tasks WHERE status = 'pending' ORDER BY id LIMIT 1"
             ).fetchone()
             if row is not None:
-                return int(row[0])
-            for _ in owner.notifies(timeout=30, stop_after=1):
-                pass
+                return int(row["id"])
+            pause(0.01)

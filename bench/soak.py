@@ -6,7 +6,7 @@ between the second fifth (the first one fills caches) and the last.
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
@@ -89,9 +89,9 @@ def _soak(here: Scene, app: Terminal, tasks: Sequence[int], seconds: float) -> l
     stop = threading.Event()
     failed: list[BaseException] = []
 
-    def guarded(work: object) -> None:
+    def guarded(work: Callable[[Scene, Sequence[int], threading.Event], None]) -> None:
         try:
-            work(here, tasks, stop)  # type: ignore[operator]
+            work(here, tasks, stop)
         except BaseException as error:
             failed.append(error)
 

@@ -41,7 +41,7 @@ class Beat:
     def ticks_row(self, row: int) -> bool:
         """Whether the elapsed time of `row` is written anew: once a second.
 
-        Not on the beat of its spinner: two ends of one line are painted as the whole line.
+        Not on the beat of its spinner, and each row on another: no frame is a burst.
         """
         return self.number % self.per_second == (row + 1) % self.per_second
 

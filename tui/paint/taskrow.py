@@ -60,12 +60,8 @@ def head(
             if room <= 0:
                 break
     gap = max(0, width - width_of(left) - TIME_WIDTH)
-    return [*left, *line((" " * gap, styles.PLAIN)), *time_cells(task, now)]
-
-
-def time_cells(task: Task, now: datetime) -> Line:
-    """The last cells of `head`: the part that ticks."""
-    return line((pad(elapsed(task, now).rjust(TIME_WIDTH), TIME_WIDTH), styles.DIM))
+    time = pad(elapsed(task, now).rjust(TIME_WIDTH), TIME_WIDTH)
+    return [*left, *line((" " * gap, styles.PLAIN), (time, styles.DIM))]
 
 
 def detail(task: Task, steps: Sequence[StepView], width: int, symbols: Symbols) -> Line:

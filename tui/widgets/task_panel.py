@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from textual import on, work
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
+from textual.containers import Vertical
 from textual.message import Message
 from textual.timer import Timer
 
@@ -49,10 +49,7 @@ class TaskPanel(Vertical):
 
     def compose(self) -> ComposeResult:
         """The rows."""
-        rows = TaskRows(id="tasks")
-        with Horizontal():
-            yield rows
-            yield rows.times
+        yield TaskRows(id="tasks")
 
     @property
     def rows(self) -> TaskRows:

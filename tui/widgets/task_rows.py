@@ -21,7 +21,6 @@ from tui.context import context
 from tui.format import plural
 from tui.paint import styles, taskrow
 from tui.paint.lines import Line, indented, justified, line
-from tui.widgets.time_column import TimeColumn
 
 
 @dataclass(slots=True, eq=False)
@@ -61,8 +60,6 @@ class TaskRows(Widget, can_focus=True):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.compact = False
-        self.times = TimeColumn(self)
-        """To be placed at the right of the rows."""
         self._rows: list[Row] = []
         self._run_count = 0
         self._top = 0
@@ -70,8 +67,8 @@ class TaskRows(Widget, can_focus=True):
         self._cursor: int | None = None
         """The id of the task under the cursor."""
         self._symbol = ""
-        self._base = Style.null()
-        """The widget's own style, which Textual puts together anew whenever it is asked."""
+        self._base, self._width = Style.null(), 0
+        """The widget's style and width while it is drawn."""
 
     def show(self, rows: list[Row], running: int) -> None:
         """Other rows or other states: the first `running` of them run."""
@@ -87,7 +84,7 @@ class TaskRows(Widget, can_focus=True):
                 if before.view is not after.view
             )
         else:
-            self._redraw()
+            self.refresh()
 
     def set_compact(self, compact: bool) -> None:
         """One line a task, or two."""
@@ -95,7 +92,7 @@ class TaskRows(Widget, can_focus=True):
             self.compact = compact
             self._measure()
             self._keep_top()
-            self._redraw()
+            self.refresh()
 
     @property
     def selected(self) -> Task | None:
@@ -150,23 +147,14 @@ class TaskRows(Widget, can_focus=True):
                 self._symbol = beat.frame(context(self).symbols.spinner)
                 self.refresh(Region(taskrow.SYMBOL_AT, y, 1, 1))
             if beat.ticks_row(index):
-                self.times.refresh(Region(0, y, TimeColumn.WIDTH, 1))
+                at = self.size.width - taskrow.TIME_WIDTH - 1
+                self.refresh(Region(at, y, taskrow.TIME_WIDTH, 1))
 
     def _refresh_rows(self, rows: Iterable[Row]) -> None:
         for row in rows:
             y = row.top - self._top
             if -row.size < y < self.size.height:
                 self.refresh(Region(0, max(0, y), self.size.width, row.size))
-                self.times.refresh(Region(0, max(0, y), TimeColumn.WIDTH, row.size))
-
-    def _redraw(self) -> None:
-        self.refresh()
-        self.times.refresh()
-
-    @property
-    def _width(self) -> int:
-        """Cells of a line, the times included."""
-        return self.size.width + TimeColumn.WIDTH
 
     def on_unmount(self) -> None:
         """Leaves the clock."""
@@ -180,25 +168,14 @@ class TaskRows(Widget, can_focus=True):
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """Draws the lines of `crop`."""
-        self._base = self.rich_style
+        # Textual puts both together anew whenever they are asked for: once is enough for a frame.
+        self._base, self._width = self.rich_style, self.size.width
         return super().render_lines(crop)
 
     def render_line(self, y: int) -> Strip:
         """Draws line `y` of the widget."""
-        return self.whole_line(y).crop(0, self.size.width)
-
-    def whole_line(self, y: int) -> Strip:
-        """Line `y`, the times included."""
         parts = self._line(self._top + y)
         return Strip(parts).adjust_cell_length(self._width).apply_style(self._base)
-
-    def time_of_line(self, y: int) -> Strip | None:
-        """The end of line `y` where it is a time, without drawing the rest of the line."""
-        row = self._row_at(self._top + y)
-        if row is None or row.top != self._top + y:
-            return None
-        cells = taskrow.time_cells(row.task, context(self).clock.now())
-        return Strip(cells).adjust_cell_length(TimeColumn.WIDTH).apply_style(self._base)
 
     def _row_at(self, y: int) -> Row | None:
         index = bisect_right(self._rows, y, key=lambda row: row.top) - 1
@@ -253,7 +230,7 @@ class TaskRows(Widget, can_focus=True):
         self._top = min(self._top, top)
         self._top = max(self._top, row.top + row.size - self.size.height)
         self._keep_top()
-        self._redraw()
+        self.refresh()
 
     def _index(self) -> int:
         row = self._row()
@@ -265,7 +242,7 @@ class TaskRows(Widget, can_focus=True):
 
     def on_blur(self) -> None:
         """Hides the cursor."""
-        self._redraw()
+        self.refresh()
 
     def action_list_down(self) -> None:
         """The next task."""
@@ -312,13 +289,13 @@ class TaskRows(Widget, can_focus=True):
         event.stop()
         self._top += 3
         self._keep_top()
-        self._redraw()
+        self.refresh()
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         """Three lines up."""
         event.stop()
         self._top = max(0, self._top - 3)
-        self._redraw()
+        self.refresh()
 
     def on_click(self, event: events.Click) -> None:
         """Selects a task; a second click opens it."""
