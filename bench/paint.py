@@ -36,7 +36,7 @@ def run(sizes: Sequence[int]) -> Iterator[Figure]:
             here.run_tasks(size - 1 - others)
             others = size - 1
             with here.app("--conversation", "1") as app:
-                taken = _painted(here, app, task, size, count)
+                taken = _painted(here, app, task, count)
             for name, share, limit in (("median", 0.5, MEDIAN), ("p95", 0.95, P95)):
                 floor = percentile(notified, share) + percentile(echoes, share)
                 yield Figure(
@@ -52,18 +52,26 @@ def run(sizes: Sequence[int]) -> Iterator[Figure]:
         yield Figure("bare app's key echo, median", median(echoes), "s", samples=count)
 
 
-def _painted(here: Scene, app: Terminal, task: int, size: int, count: int) -> list[float]:
+def _painted(here: Scene, app: Terminal, task: int, count: int) -> list[float]:
     taken: list[float] = []
     with here.database.worker() as worker:
-        app.wait_for("usually")
+        app.wait_for("AI is thinking")
         for number in range(count):
-            mark = f"update {size}-{number:04}; usually"
+            mark = _mark(number)
             after, begun = len(app.raw), time.perf_counter()
             step(worker, task, mark)
             end = app.wait_bytes(mark.encode(), after=after)
             taken.append(app.arrival(end - 1) - begun)
-            pause(0.05)
+            pause(0.1)
     return taken
+
+
+def _mark(number: int) -> str:
+    """A status message that differs from the one before it in every letter, so that all of it is
+    written."""
+    digits = f"{number:04}" * 4
+    letters = ("abcdefghij", "klmnopqrst")[number % 2]
+    return "".join(letters[int(digit)] for digit in digits)
 
 
 async def _notified(database: Database, count: int) -> list[float]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import cycle, islice
 from pathlib import Path
 from uuid import UUID
 
@@ -25,6 +26,9 @@ BARE = [sys.executable, Path(__file__).with_name("bare.py")]
 READY = "● live"
 LETTERS = "ßþðøæłđŋħŧ"
 """Nothing else on the screen has them: bytes that hold one are the echo of its key."""
+
+
+_letters = cycle(LETTERS)
 
 
 @dataclass(frozen=True)
@@ -136,8 +140,7 @@ def reply(worker: Connection, task: int, text: str) -> None:
 def type_letters(terminal: Terminal, count: int, *, every: float = 0.1) -> list[float]:
     """Seconds from a key press to its echo, for so many keys; leaves nothing typed."""
     waited: list[float] = []
-    for number in range(count):
-        letter = LETTERS[number % len(LETTERS)]
+    for letter in islice(_letters, count):
         after, begun = len(terminal.raw), time.perf_counter()
         terminal.type(letter)
         end = terminal.wait_bytes(letter.encode(), after=after, timeout=60)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,8 @@ class Stepline:
             if {"worker", "--auto", data_dir} <= set(process.info["cmdline"] or ())
         ]
         for worker in workers:
-            worker.terminate()
+            with suppress(psutil.NoSuchProcess):
+                worker.terminate()
         psutil.wait_procs(workers, 30)
 
     def having(self, **variables: str) -> "Stepline":

@@ -16,7 +16,7 @@ from tui.widgets.entry import Entry, Outgoing
 from tui.widgets.lines_view import GUTTER, LinesView
 from tui.widgets.window import Item
 
-_FLUSH = 0.1
+_FLUSH = 0.05
 """Seconds at least between two repaints of an answer that streams in."""
 
 
