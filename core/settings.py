@@ -3,12 +3,13 @@
 import os
 import stat
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
 import platformdirs
 from platformdirs.unix import Unix
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import SecretStr
 
 from core.errors import ConfigError
 from core.layers import FileValues, Layer, command_line_layer, environment_layer, file_layers
@@ -26,10 +27,9 @@ _URL: Key = ("llm", "base_url")
 _API_KEY: Key = ("llm", "api_key")
 
 
-class LlmSettings(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class LlmSettings:
     """Which model answers in a chat, where the local worker is what calls it."""
-
-    model_config = ConfigDict(frozen=True)
 
     base_url: str = OPENROUTER
     """Where the OpenAI-compatible API is, without `/chat/completions` and without a last slash."""
@@ -48,10 +48,9 @@ class LlmSettings(BaseModel):
         return self.api_key is None and self.base_url == OPENROUTER
 
 
-class Settings(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class Settings:
     """Everything that can be set, after file, environment and command line were put together."""
-
-    model_config = ConfigDict(frozen=True)
 
     profile: str = EMBEDDED
     """The profile in use: a `[profiles.NAME]` table of the file, or `embedded`."""
@@ -85,9 +84,9 @@ class Settings(BaseModel):
     """The screen's colours, by name."""
     ascii: bool | None = None
     """Whether only ASCII symbols are drawn; None: whatever the terminal's locale can show."""
-    keys: dict[str, str] = Field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict[str, str])
     """Action id -> key, where it is not the default one."""
-    sources: dict[str, str] = Field(default_factory=dict, repr=False)
+    sources: dict[str, str] = field(default_factory=dict[str, str], repr=False)
     """Dotted key -> where it was set; ask `source`."""
     warnings: tuple[str, ...] = ()
     """Sentences about settings that work but should be changed."""
@@ -142,16 +141,16 @@ def load_settings(
             f'store is "postgres" ({settings.source("store")}) but there is no database URL; '
             "put database_url beside it, or set STEPLINE_DB_URL."
         )
-    return settings.model_copy(update={"warnings": tuple(_warnings(settings, declared))})
+    return replace(settings, warnings=tuple(_warnings(settings, declared)))
 
 
 def describe(settings: Settings) -> list[Shown]:
     """Every setting, what it is, and where that came from."""
     flat: dict[str, object] = {}
-    for name in Settings.model_fields:
+    for name in (each.name for each in fields(Settings)):
         value: object = getattr(settings, name)
         if isinstance(value, LlmSettings):
-            flat |= {f"{name}.{key}": each for key, each in value}
+            flat |= {f"{name}.{key.name}": getattr(value, key.name) for key in fields(value)}
         elif name == "keys":
             flat |= {f"{name}.{key}": each for key, each in settings.keys.items()}
         elif name not in ("sources", "warnings"):
@@ -244,22 +243,22 @@ def _settings(
     store = "postgres" if ("database_url",) in values else "embedded"
     if ("database_url",) in values:
         sources.setdefault("store", f"because of the database URL ({sources['database_url']})")
-    defaults: dict[str, Any] = {
+    own: dict[str, Any] = {
         "store": store,
         "data_dir": platformdirs.user_data_path(_APP),
         "workflows_file": workflows,
+        **{str(key[0]): value for key, value in values.items() if len(key) == 1},
     }
-    return Settings.model_validate(
-        {
-            **defaults,
-            **{str(key[0]): value for key, value in values.items() if len(key) == 1},
-            "llm": {key[1]: value for key, value in values.items() if key[0] == "llm"},
-            "keys": {key[1]: value for key, value in values.items() if key[0] == "keys"},
-            "profile": profile,
-            "state_dir": chosen / "state" if chosen else platformdirs.user_state_path(_APP),
-            "config_file": config_file,
-            "sources": sources,
-        }
+    llm: dict[str, Any] = {str(key[1]): value for key, value in values.items() if key[0] == "llm"}
+    # Each value was checked where it was read; see `core.layers`.
+    return Settings(
+        **own,
+        llm=LlmSettings(**llm),
+        keys={str(key[1]): value for key, value in values.items() if key[0] == "keys"},
+        profile=profile,
+        state_dir=chosen / "state" if chosen else platformdirs.user_state_path(_APP),
+        config_file=config_file,
+        sources=sources,
     )
 
 

@@ -1,6 +1,7 @@
 """A session: one door to everything, and nothing left open behind it."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -85,7 +86,7 @@ async def test_a_failed_open_leaves_nothing(
     broken = tmp_path / "broken.toml"
     broken.write_text("[types")
     with pytest.raises(ConfigError, match=r"broken\.toml"):
-        await Session.open(settings.model_copy(update={"workflows_file": broken}))
+        await Session.open(replace(settings, workflows_file=broken))
 
 
 async def test_no_database_is_a_sentence(tmp_path: Path) -> None:
@@ -97,7 +98,7 @@ async def test_no_database_is_a_sentence(tmp_path: Path) -> None:
 
 def test_who_a_session_acts_as(settings: Settings) -> None:
     def who(**changes: object) -> tuple[UUID, str]:
-        return user_of(settings.model_copy(update=changes))
+        return user_of(replace(settings, **changes))
 
     number = "6f3a3f57-3f0c-4b73-8a9d-0d0f0e3c9b11"
     assert who(user=number) == (UUID(number), f"{number}@localhost")

@@ -1,5 +1,6 @@
 """The registry: everything in it can be reached, on keys that arrive."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -152,9 +153,7 @@ async def test_the_help_names_every_action_and_begins_where_the_focus_is(running
 async def test_a_key_of_the_settings_works(running: Running, settings: Settings):
     from tests.tui.conftest import MainApp
 
-    own = settings.model_copy(
-        update={"keys": {"app.help": "f2", "compose.leave": "ctrl+g", "app.tasks": "f3"}}
-    )
+    own = replace(settings, keys={"app.help": "f2", "compose.leave": "ctrl+g", "app.tasks": "f3"})
     async with running(app=MainApp(own)) as (app, pilot):
         await pilot.press("f1")
         await pilot.pause()

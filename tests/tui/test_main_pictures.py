@@ -1,5 +1,6 @@
 """What the main screen looks like, at three sizes; time stands still."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -162,7 +163,7 @@ def test_picture_while_three_tasks_run(
 
 def test_picture_in_ascii(snap_compare, settings: Settings, database: Database):
     busy(database, settings)
-    plain = settings.model_copy(update={"ascii": True})
+    plain = replace(settings, ascii=True)
     assert snap_compare(Picture(plain), terminal_size=(80, 24), run_before=shown)
 
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ timeout_seconds = 60
 def settings(settings: Settings, tmp_path: Path) -> Settings:
     file = tmp_path / "workflows.toml"
     file.write_text(WORKFLOWS)
-    return settings.model_copy(update={"workflows_file": file})
+    return replace(settings, workflows_file=file)
 
 
 def form(session: Session) -> TaskFormScreen:

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -33,7 +33,7 @@ class Scene:
     def asking(self, url: str) -> "Scene":
         """The same, with the model at `url`."""
         llm = LlmSettings(base_url=url, model="test/model")
-        self.settings = self.settings.model_copy(update={"llm": llm})
+        self.settings = replace(self.settings, llm=llm)
         return self
 
     def send(self, text: str, conversation: int | None = None, timeout: int = 60) -> Sent:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -65,8 +66,8 @@ async def test_a_chat_takes_the_steps_of_the_spec(scene: Scene, server: OpenAiSe
 async def test_the_specs_own_model_has_the_specs_own_name(
     scene: Scene, server: OpenAiServer
 ) -> None:
-    llm = scene.settings.llm.model_copy(update={"model": "openai/gpt-4o"})
-    scene.settings = scene.settings.model_copy(update={"llm": llm})
+    llm = replace(scene.settings.llm, model="openai/gpt-4o")
+    scene.settings = replace(scene.settings, llm=llm)
     async with scene.worker():
         sent = scene.send("Hi")
         await scene.final(sent.task_id)
@@ -343,7 +344,7 @@ async def test_it_says_why_it_cannot_begin(scene: Scene, postgres: PostgresServe
 
 async def test_the_demo_answers_without_a_key(scene: Scene) -> None:
     llm = type(scene.settings.llm)()
-    scene.settings = scene.settings.model_copy(update={"llm": llm})
+    scene.settings = replace(scene.settings, llm=llm)
     async with scene.worker():
         sent = scene.send("Why is the sky blue?")
         task = await scene.final(sent.task_id)
