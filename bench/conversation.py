@@ -127,16 +127,24 @@ def _measure(here: Scene, size: int) -> Taken:
 
 def _open(app: Terminal, size: int, other: int, last: str) -> float:
     """Seconds from enter on its row in the list of conversations to its last line."""
-    for title, end in ((f"Of {other} messages", rf"The end of {other}\."), (f"Of {size} m", last)):
-        app.press("ctrl+o")
-        app.wait_for("enter open")
-        app.type(f"/{title}")
-        app.press("enter")
-        app.wait_for(rf"{title}.*\d\d:\d\d")
-        quiet(app, seconds=0.3)
-        seconds = until_shown(app, ["enter"], end)
-        quiet(app, seconds=0.3)
+    _find(app, f"Of {other} messages")
+    app.press("enter")
+    app.wait_for(rf"The end of {other}\.")
+    quiet(app, seconds=0.3)
+    _find(app, f"Of {size} messages")
+    seconds = until_shown(app, ["enter"], last)
+    quiet(app, seconds=0.3)
     return seconds
+
+
+def _find(app: Terminal, title: str) -> None:
+    """Puts the cursor of the list of conversations on one with that title."""
+    app.press("ctrl+o")
+    app.wait_for("enter open")
+    app.type(f"/{title}")
+    app.press("enter")
+    app.wait_for(rf"{title}.*\d\d:\d\d")
+    quiet(app, seconds=0.3)
 
 
 def _page(app: Terminal) -> float:

@@ -48,7 +48,7 @@ def run(sizes: Sequence[int]) -> Iterator[Figure]:
             for what, seconds in _measured(here, history, runs):
                 yardstick = Yardstick(f"the same with {FEW} tasks", few[what])
                 limit = few[what] + LATER if size <= SIZES[0] else None
-                yield Figure(what, seconds, "s", size, yardstick, limit, runs)
+                yield Figure(f"history: {what}", seconds, "s", size, yardstick, limit, runs)
 
 
 def _measured(here: Scene, history: History, runs: int) -> Iterator[tuple[str, float]]:
