@@ -138,11 +138,10 @@ def _open(app: Terminal, size: int, other: int, last: str) -> float:
 
 
 def _find(app: Terminal, title: str) -> None:
-    """Puts the cursor of the list of conversations on one with that title."""
+    """Looks for a title in the list of conversations; enter opens what is found."""
     app.press("ctrl+o")
     app.wait_for("enter open")
     app.type(f"/{title}")
-    app.press("enter")
     app.wait_for(rf"{title}.*\d\d:\d\d")
     quiet(app, seconds=0.3)
 
