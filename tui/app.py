@@ -4,11 +4,14 @@ import asyncio
 import logging
 import os
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from textual import work
+from textual.filter import LineFilter
 from textual.screen import Screen
 from textual.widgets import TextArea
 
@@ -20,6 +23,7 @@ from tui.actions import bindings
 from tui.clock import Clock
 from tui.context import Context
 from tui.drafts import Drafts
+from tui.filters import AsciiTwins, NoColour
 from tui.format import plural
 from tui.keys import Keymap
 from tui.messages import Changes, SessionOpened, StartFailed
@@ -62,7 +66,6 @@ class SteplineApp(terminal.QuietCrash, KeysInOrder, inherit_bindings=False):
         self.animation_level = "none"
         self.register_theme(own_theme())
         self.theme = settings.theme if settings.theme in self.available_themes else NAME
-        self.set_class(self.context.symbols is ASCII, "-ascii")
         drafts = Drafts(settings.state_dir / "drafts" / settings.profile)
         self._main = MainScreen(drafts, conversation)
         self._quit_asked = 0.0
@@ -75,6 +78,11 @@ class SteplineApp(terminal.QuietCrash, KeysInOrder, inherit_bindings=False):
     def main(self) -> MainScreen:
         """The main screen."""
         return self._main
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Textual's, or no colour at all; and ASCII where the terminal can do no more."""
+        filters = [NoColour()] if self.no_color else super().get_line_filters()
+        return [*filters, AsciiTwins()] if self.context.symbols is ASCII else filters
 
     def on_mount(self) -> None:
         """Connects once something is on the screen."""
@@ -217,7 +225,8 @@ def run(settings: Settings, *, conversation: int | None = None) -> int:
     if app.main.running:
         tasks = plural(app.main.running, "task is", "tasks are")
         they = "it goes" if app.main.running == 1 else "they go"
-        print(f"{tasks} still running; {they} on without this terminal.", file=sys.stderr)
+        with suppress(OSError):  # the terminal may be what went away
+            print(f"{tasks} still running; {they} on without this terminal.", file=sys.stderr)
     return app.return_code or 0
 
 

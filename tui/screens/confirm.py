@@ -10,10 +10,11 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from tui.actions import bindings
+from tui.screens.fitted import FittedScreen
 from tui.widgets.key_line import KeyLine
 
 
-class ConfirmScreen(ModalScreen[bool]):
+class ConfirmScreen(FittedScreen[bool], ModalScreen[bool]):
     """Asks once before something that cannot be taken back. Only `y` means yes."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("dialog")]

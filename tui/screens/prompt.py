@@ -11,11 +11,12 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from tui.actions import bindings_of
+from tui.screens.fitted import FittedScreen
 from tui.widgets.key_line import KeyLine
 from tui.widgets.quiet_input import QuietInput
 
 
-class PromptScreen(ModalScreen[str | None]):
+class PromptScreen(FittedScreen[str | None], ModalScreen[str | None]):
     """A question, a line to type into, enter and esc."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_of("app.back")]
