@@ -74,8 +74,14 @@ class Terminal:
         size: tuple[int, int] = (120, 40),
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        reports_size: bool = False,
     ) -> None:
-        """Starts `command`; `size` is (columns, rows), `env` the whole environment or None."""
+        """Starts `command`; `size` is (columns, rows), `env` the whole environment or None.
+
+        `reports_size`: tells the command of a new size in its input too (mode 2048), as kitty,
+        foot and Ghostty do, and xterm, tmux and screen do not.
+        """
+        self._reports_size = reports_size
         columns, rows = size
         self.raw = bytearray()
         """Every byte the command wrote."""
@@ -139,6 +145,8 @@ class Terminal:
         with self._news:
             self._screen.resize(rows, columns)
         _set_size(self._fd, columns, rows)
+        if self._reports_size and self.mode(2048):
+            self.type(f"\x1b[48;{rows};{columns};0;0t")
 
     # Reading.
 
@@ -168,6 +176,12 @@ class Terminal:
         return self._wait(
             lambda: re.search(pattern, bytes(self.raw), re.DOTALL), timeout, f"bytes {pattern!r}"
         )
+
+    def mode(self, number: int) -> bool:
+        """Whether the command has switched this private mode on, and not off again."""
+        raw = bytes(self.raw)
+        on, off = (raw.rfind(b"\x1b[?%d%c" % (number, end)) for end in b"hl")
+        return on > off
 
     # Ending.
 
@@ -249,7 +263,8 @@ class Terminal:
         if b"\x1b[6n" in data:
             reply += b"\x1b[%d;%dR" % (self._screen.cursor.y + 1, self._screen.cursor.x + 1)
         for query in _MODE_QUERY.finditer(data):
-            reply += b"\x1b[?" + query.group(1) + b";2$y"
+            known = self._reports_size or query[1] != b"2048"
+            reply += b"\x1b[?" + query[1] + (b";2$y" if known else b";0$y")
         if reply:
             os.write(self._fd, reply)
 
