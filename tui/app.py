@@ -232,7 +232,8 @@ def run(settings: Settings, *, conversation: int | None = None) -> int:
 
 async def _run(app: SteplineApp) -> None:
     try:
-        await app.run_async(mouse=app.context.settings.mouse)
+        mouse = app.context.settings.mouse and terminal.can_have_mouse(os.environ)
+        await app.run_async(mouse=mouse)
     finally:
         if app.context.opened is not None:
             await app.context.opened.close()

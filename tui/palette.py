@@ -6,7 +6,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.dom import DOMNode
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
 
@@ -17,7 +17,7 @@ from tui.fuzzy import fuzzy
 from tui.paint.lines import Line, line
 from tui.paint.styles import BOLD, DIM, PLAIN
 from tui.perform import doer
-from tui.screens.fitted import FittedScreen
+from tui.screens.fitted import FittedModal
 from tui.widgets.line_list import LineList
 from tui.widgets.quiet_input import QuietInput
 
@@ -73,7 +73,7 @@ class CommandList(LineList):
         return line(*parts)
 
 
-class Palette(FittedScreen[Command | None], ModalScreen[Command | None]):
+class Palette(FittedModal[Command | None]):
     """Type, choose, enter."""
 
     BINDINGS = [("escape", "leave", ""), ("down", "move(1)", ""), ("up", "move(-1)", "")]  # noqa: RUF012

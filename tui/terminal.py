@@ -10,6 +10,7 @@ import signal
 import termios
 import threading
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
 from enum import Enum
 from typing import IO, Any
@@ -153,6 +154,13 @@ def backlog(app: "App[Any]") -> int:
     """How many writes the terminal has not taken yet; 0 where that is not known."""
     driver = app._driver
     return driver.backlog if isinstance(driver, Driver) else 0
+
+
+def can_have_mouse(env: Mapping[str, str]) -> bool:
+    """Not inside GNU screen: while a program has the mouse there, screen holds esc back until the
+    next key, and makes alt and that key of the two.
+    """
+    return not env.get("STY")
 
 
 def leave_on_signals(app: "App[Any]") -> None:

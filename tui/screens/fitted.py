@@ -1,9 +1,10 @@
 """What every screen does where the terminal is too small for it."""
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from textual import events
-from textual.screen import Screen
+from textual.geometry import Size
+from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
 T = TypeVar("T")
@@ -30,15 +31,30 @@ class FittedScreen(Screen[T]):
     """Covered while the terminal is too small: focus, text and places stay as they are below."""
 
     DEFAULT_CSS = """
-    FittedScreen {
-        layers: base cover;
-        &.-tiny TooSmall { display: block; }
-    }
+    FittedScreen { layers: base cover; }
+    FittedScreen.-tiny TooSmall { display: block; }
     """
 
     def on_resize(self, event: events.Resize) -> None:
         """Covers itself, or shows itself again."""
-        tiny = event.size.width < SMALLEST[0] or event.size.height < SMALLEST[1]
-        if tiny and not self.query(TooSmall):
-            self.mount(TooSmall())
-        self.set_class(tiny, "-tiny")
+        _fit(self, event.size)
+
+
+class FittedModal(ModalScreen[T]):
+    """The same for a dialog. (A class has the styles of one base only.)"""
+
+    DEFAULT_CSS = """
+    FittedModal { layers: base cover; }
+    FittedModal.-tiny TooSmall { display: block; }
+    """
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Covers itself, or shows itself again."""
+        _fit(self, event.size)
+
+
+def _fit(screen: Screen[Any], size: Size) -> None:
+    tiny = size.width < SMALLEST[0] or size.height < SMALLEST[1]
+    if tiny and not screen.query(TooSmall):
+        screen.mount(TooSmall())
+    screen.set_class(tiny, "-tiny")
