@@ -65,10 +65,17 @@ class SteplineApp(terminal.QuietCrash, KeysInOrder, inherit_bindings=False):
         )
         self.animation_level = "none"
         self.register_theme(own_theme())
-        self.theme = settings.theme if settings.theme in self.available_themes else NAME
+        self.theme = self._theme(settings.theme)
         drafts = Drafts(settings.state_dir / "drafts" / settings.profile)
         self._main = MainScreen(drafts, conversation)
         self._quit_asked = 0.0
+
+    def _theme(self, wanted: str) -> str:
+        """The theme of that name, where there is one and the terminal has the colours for it."""
+        theme = self.available_themes.get(wanted)
+        # In 16 colours those of a theme become one another, letters and what is behind them.
+        few = self.console.color_system not in ("256", "truecolor")
+        return NAME if theme is None or (few and not theme.ansi) else wanted
 
     def get_default_screen(self) -> Screen[None]:
         """The main screen is there from the first paint on."""

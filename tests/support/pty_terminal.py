@@ -29,11 +29,12 @@ from tests.support.keys import sequence
 T = TypeVar("T")
 
 # Makes the slave side the controlling terminal of the new session, so that ctrl+c is a SIGINT and
-# closing the terminal a SIGHUP; then becomes the command.
+# closing the terminal a SIGHUP; then becomes the command. In a C locale Python sets LC_CTYPE.
 _LAUNCHER = (
     "import fcntl, os, sys, termios;"
     "fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
-    "os.execvp(sys.argv[1], sys.argv[1:])"
+    "os.environ.pop(sys.argv[1], '');"
+    "os.execvp(sys.argv[2], sys.argv[2:])"
 )
 
 # Sequences the emulator does not know and would print the tails of: keyboard protocol and
@@ -77,14 +78,16 @@ class Terminal:
         self._fd, slave = pty.openpty()
         try:
             _set_size(slave, columns, rows)
+            whole = _environment(os.environ if env is None else env)
+            set_by_python = "" if "LC_CTYPE" in whole else "LC_CTYPE"
             self.process = subprocess.Popen(
-                [sys.executable, "-ISc", _LAUNCHER, *map(str, command)],
+                [sys.executable, "-ISc", _LAUNCHER, set_by_python, *map(str, command)],
                 stdin=slave,
                 stdout=slave,
                 stderr=slave,
                 start_new_session=True,
                 cwd=cwd,
-                env=_environment(os.environ if env is None else env),
+                env=whole,
             )
         except BaseException:
             os.close(self._fd)
