@@ -164,9 +164,9 @@ def can_have_mouse(env: Mapping[str, str]) -> bool:
 
 
 def leave_on_signals(app: "App[Any]") -> None:
-    """SIGTERM and SIGHUP end the app in order: the terminal is restored, drafts are kept."""
+    """These signals end the app in order: the terminal is restored, drafts are kept."""
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
         with suppress(ValueError, RuntimeError):  # not the main thread, as in tests
             loop.add_signal_handler(number, _leave, app, number)
 
