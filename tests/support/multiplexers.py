@@ -1,6 +1,5 @@
 """tmux and GNU screen with their default configuration, each a server of the test's own."""
 
-import os
 import shutil
 import subprocess
 import tempfile
@@ -8,22 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
+from tests.support.programs import needs
 from tests.support.pty_terminal import Terminal
 
 SIZE = (80, 25)
 """The app's 80x24 and tmux's status line."""
-
-
-def needs(program: str) -> str:
-    """The program's path; without it the test is skipped, but in CI that is an error."""
-    found = shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin")
-    if found is None and os.environ.get("CI"):
-        pytest.fail(f"{program} is not installed; .ci/run installs it")
-    if found is None:
-        pytest.skip(f"needs {program}")
-    return found
 
 
 class Tmux:
@@ -44,7 +32,9 @@ class Tmux:
 
     def start(self, command: Sequence[str | Path], size: tuple[int, int] = SIZE) -> Terminal:
         """A client in a new session, in which `command` runs."""
-        return self._client("new-session", *map(str, command), size=size)
+        terminal = self._client("new-session", *map(str, command), size=size)
+        terminal.wait_for(r"^\[0\] 0:")  # the status line: commands are heard from now on
+        return terminal
 
     def attach(self, size: tuple[int, int] = SIZE, **env: str) -> Terminal:
         """A client of the session that runs."""
