@@ -96,13 +96,14 @@ KINDS = {
     "16": {"TERM": "xterm"},
     "linux": {"TERM": "linux"},
     "screen": {"TERM": "screen"},
-    "no colour": {"NO_COLOR": "1"},
-    "no colour, COLORTERM": {"NO_COLOR": "1", "COLORTERM": "truecolor"},
+    "no-colour": {"NO_COLOR": "1", "COLORTERM": "truecolor"},
     "dumb": {"TERM": "dumb"},
 }
+BRIEFLY = {"linux", "screen", "dumb"}
+"""Those that are as `16` is: a few screens of them are enough."""
 
 
-@pytest.fixture(params=KINDS, ids=[name.replace(" ", "-") for name in KINDS])
+@pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest) -> str:
     """A kind of terminal."""
     return request.param
@@ -122,10 +123,12 @@ def test_every_screen_is_readable(terminal: Terminal, kind: str):
             assert_readable(terminal, dark=dark, names=f"{kind} {stop.name} dark={dark}")
         assert_selected(terminal, stop)
         assert_focus(terminal, stop)
+        if kind in BRIEFLY and stop.name == "tasks":
+            break
     leave(terminal)
     used = codes(terminal.raw)
     colours = {38, 48, 39, 49, *range(30, 38), *range(40, 48), *range(90, 98), *range(100, 108)}
-    if kind.startswith("no colour"):
+    if kind == "no-colour":
         assert not used & colours
     else:
         # The terminal's own 16 colours, whatever it could do: the user chose them.
@@ -156,11 +159,7 @@ def test_a_theme_of_many_colours_in_16(stepline: Stepline):
         assert not codes(terminal.raw) & {38, 48}
 
 
-@pytest.mark.parametrize(
-    "env",
-    [{"LANG": "C"}, {"LC_ALL": "C"}, {"TERM": "dumb"}],
-    ids=["LANG", "LC_ALL", "dumb"],
-)
+@pytest.mark.parametrize("env", [{"LANG": "C"}, {"TERM": "dumb"}], ids=["locale", "dumb"])
 def test_ascii_twins_on_every_screen(busy: Stepline, env: dict[str, str]):
     with start(busy, **env) as terminal:
         for stop in tour(terminal):
