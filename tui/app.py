@@ -4,11 +4,14 @@ import asyncio
 import logging
 import os
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from textual import work
+from textual.filter import LineFilter
 from textual.screen import Screen
 from textual.widgets import TextArea
 
@@ -20,6 +23,7 @@ from tui.actions import bindings
 from tui.clock import Clock
 from tui.context import Context
 from tui.drafts import drafts_of
+from tui.filters import AsciiTwins, NoColour
 from tui.format import still_running
 from tui.keys import Keymap
 from tui.messages import Changes, SessionOpened, StartFailed
@@ -61,10 +65,16 @@ class SteplineApp(terminal.QuietCrash, terminal.Sparing, KeysInOrder, inherit_bi
         )
         self.animation_level = "none"
         self.register_theme(own_theme())
-        self.theme = settings.theme if settings.theme in self.available_themes else NAME
-        self.set_class(self.context.symbols is ASCII, "-ascii")
+        self.theme = self._theme(settings.theme)
         self._main = MainScreen(drafts_of(settings), conversation)
         self._quit_asked = 0.0
+
+    def _theme(self, wanted: str) -> str:
+        """The theme of that name, where there is one and the terminal has the colours for it."""
+        theme = self.available_themes.get(wanted)
+        # In 16 colours those of a theme become one another, letters and what is behind them.
+        few = self.console.color_system not in ("256", "truecolor")
+        return NAME if theme is None or (few and not theme.ansi) else wanted
 
     def get_default_screen(self) -> Screen[None]:
         """The main screen is there from the first paint on."""
@@ -74,6 +84,11 @@ class SteplineApp(terminal.QuietCrash, terminal.Sparing, KeysInOrder, inherit_bi
     def main(self) -> MainScreen:
         """The main screen."""
         return self._main
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Textual's, or no colour at all; and ASCII where the terminal can do no more."""
+        filters = [NoColour()] if self.no_color else super().get_line_filters()
+        return [*filters, AsciiTwins()] if self.context.symbols is ASCII else filters
 
     def on_mount(self) -> None:
         """Connects once something is on the screen."""
@@ -225,13 +240,15 @@ def run(settings: Settings, *, conversation: int | None = None) -> int:
         print(f"stepline ended unexpectedly; what happened is in {path}.", file=sys.stderr)
         return 1
     if app.main.running:
-        print(still_running(app.main.running), file=sys.stderr)
+        with suppress(OSError):  # the terminal may be what went away
+            print(still_running(app.main.running), file=sys.stderr)
     return app.return_code or 0
 
 
 async def _run(app: SteplineApp) -> None:
     try:
-        await app.run_async(mouse=app.context.settings.mouse)
+        mouse = app.context.settings.mouse and terminal.can_have_mouse(os.environ)
+        await app.run_async(mouse=mouse)
     finally:
         if app.context.opened is not None:
             await app.context.opened.close()

@@ -35,6 +35,8 @@ class Drafts:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._outbox = directory / "outbox"
+        self.problem = ""
+        """Why the last text could not be kept; empty: it was."""
 
     def load(self, conversation_id: int | None) -> str:
         """What was typed in this conversation (None: a new one)."""
@@ -55,9 +57,9 @@ class Drafts:
         if not text:
             _remove(path)
         elif request is None:
-            _write(path, {"text": text})
+            self._write(path, {"text": text})
         else:
-            _write(path, {"text": text, "request": str(request)})
+            self._write(path, {"text": text, "request": str(request)})
 
     def last_conversation(self) -> int | None:
         """Which conversation was open last; None: a new one, or the first start."""
@@ -66,11 +68,11 @@ class Drafts:
 
     def set_last_conversation(self, conversation_id: int | None) -> None:
         """Remembers it for the next start."""
-        _write(self._directory / "last.json", {"conversation": conversation_id})
+        self._write(self._directory / "last.json", {"conversation": conversation_id})
 
     def post(self, letter: Letter) -> None:
         """Keeps a letter until `delivered`."""
-        _write(
+        self._write(
             self._outbox / f"{letter.request}.json",
             {"conversation": letter.conversation_id, "text": letter.text},
         )
@@ -90,6 +92,15 @@ class Drafts:
                     known = conversation if isinstance(conversation, int) else None
                     letters.append(Letter(UUID(path.stem), known, text))
         return letters
+
+    def _write(self, path: Path, value: dict[str, object]) -> None:
+        try:
+            _replace(path, value)
+        except OSError as error:
+            log.warning("cannot keep %s: %s", path.name, error)
+            self.problem = error.strerror or type(error).__name__
+        else:
+            self.problem = ""
 
     def _draft(self, conversation_id: int | None) -> Path:
         name = "new" if conversation_id is None else str(conversation_id)
@@ -116,7 +127,7 @@ def _read(path: Path) -> dict[str, object]:
     return value if isinstance(value, dict) else {}
 
 
-def _write(path: Path, value: dict[str, object]) -> None:
+def _replace(path: Path, value: dict[str, object]) -> None:
     part = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -124,10 +135,10 @@ def _write(path: Path, value: dict[str, object]) -> None:
         part.write_bytes(json.dumps(value).encode("utf-8"))
         part.chmod(0o600)
         part.replace(path)
-    except OSError as error:
-        log.warning("cannot keep %s: %s", path.name, error)
+    except OSError:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+        raise
 
 
 def _remove(path: Path) -> None:

@@ -6,7 +6,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.dom import DOMNode
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
 
@@ -17,6 +17,7 @@ from tui.fuzzy import fuzzy
 from tui.paint.lines import Line, line
 from tui.paint.styles import BOLD, DIM, PLAIN
 from tui.perform import doer
+from tui.screens.fitted import FittedModal
 from tui.widgets.line_list import LineList
 from tui.widgets.quiet_input import QuietInput
 
@@ -45,6 +46,11 @@ class CommandList(LineList):
         """How many match."""
         return len(self.commands)
 
+    @property
+    def in_hand(self) -> bool:
+        """Always: enter and the arrows come here from the line above."""
+        return True
+
     def search(self, text: str) -> None:
         """Shows what matches, best first."""
         found = [(fuzzy(text, _words(command)), command) for command in self._all]
@@ -67,7 +73,7 @@ class CommandList(LineList):
         return line(*parts)
 
 
-class Palette(ModalScreen[Command | None]):
+class Palette(FittedModal[Command | None]):
     """Type, choose, enter."""
 
     BINDINGS = [("escape", "leave", ""), ("down", "move(1)", ""), ("up", "move(-1)", "")]  # noqa: RUF012

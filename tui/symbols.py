@@ -3,7 +3,9 @@
 import locale
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from core.models import TaskStatus
 from core.timeline import StepState
@@ -139,10 +141,22 @@ ASCII = Symbols(
 
 def choose(ascii_only: bool | None, env: Mapping[str, str] | None = None) -> Symbols:
     """The set for this terminal: as told, or ASCII where locale or terminal can do no more."""
-    env = os.environ if env is None else env
+    env = _given() if env is None else env
     if ascii_only is None:
         ascii_only = env.get("TERM") == "dumb" or not _is_utf8(env)
     return ASCII if ascii_only else UNICODE
+
+
+def _given() -> Mapping[str, str]:
+    """The environment as we were started with it.
+
+    Where there is no locale but C, Python sets LC_CTYPE for itself when it starts (PEP 538).
+    """
+    env = {**os.environ}
+    with suppress(OSError):
+        if b"\0LC_CTYPE=" not in b"\0" + Path("/proc/self/environ").read_bytes():
+            env.pop("LC_CTYPE", None)
+    return env
 
 
 def _is_utf8(env: Mapping[str, str]) -> bool:

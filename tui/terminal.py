@@ -11,6 +11,7 @@ import termios
 import threading
 from codecs import getincrementaldecoder
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
 from enum import Enum
 from select import select
@@ -208,10 +209,17 @@ def backlog(app: "App[Any]") -> int:
     return driver.backlog if isinstance(driver, Driver) else 0
 
 
+def can_have_mouse(env: Mapping[str, str]) -> bool:
+    """Not inside GNU screen: while a program has the mouse there, screen holds esc back until the
+    next key, and makes alt and that key of the two.
+    """
+    return not env.get("STY")
+
+
 def leave_on_signals(app: "App[Any]") -> None:
-    """SIGTERM and SIGHUP end the app in order: the terminal is restored, drafts are kept."""
+    """These signals end the app in order: the terminal is restored, drafts are kept."""
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
         with suppress(ValueError, RuntimeError):  # not the main thread, as in tests
             loop.add_signal_handler(number, _leave, app, number)
 

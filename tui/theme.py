@@ -9,6 +9,13 @@ from textual.theme import BUILTIN_THEMES, Theme
 NAME = "stepline"
 
 
+_CURSOR = {
+    "input-cursor-background": "ansi_default",
+    "input-cursor-foreground": "ansi_default",
+    "input-cursor-text-style": "reverse",
+}
+
+
 def own_theme() -> Theme:
     """Textual's ANSI theme under our name, with a cursor that every palette shows."""
     base = BUILTIN_THEMES["ansi-dark"]
@@ -26,5 +33,5 @@ def own_theme() -> Theme:
         surface=base.surface,
         panel=base.panel,
         boost=base.boost,
-        variables=dict(base.variables),
+        variables={**base.variables, **_CURSOR},
     )

@@ -25,34 +25,18 @@ from typing import Self, TypeVar
 
 import pyte
 
+from tests.support.keys import sequence
+
 T = TypeVar("T")
 
 # Makes the slave side the controlling terminal of the new session, so that ctrl+c is a SIGINT and
-# closing the terminal a SIGHUP; then becomes the command.
+# closing the terminal a SIGHUP; then becomes the command. In a C locale Python sets LC_CTYPE.
 _LAUNCHER = (
     "import fcntl, os, sys, termios;"
     "fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
-    "os.execvp(sys.argv[1], sys.argv[1:])"
+    "os.environ.pop(sys.argv[1], '');"
+    "os.execvp(sys.argv[2], sys.argv[2:])"
 )
-
-KEYS = {
-    "enter": "\r",
-    "tab": "\t",
-    "shift+tab": "\x1b[Z",
-    "esc": "\x1b",
-    "backspace": "\x7f",
-    "space": " ",
-    "up": "\x1b[A",
-    "down": "\x1b[B",
-    "right": "\x1b[C",
-    "left": "\x1b[D",
-    "home": "\x1b[H",
-    "end": "\x1b[F",
-    "pgup": "\x1b[5~",
-    "pgdn": "\x1b[6~",
-    "delete": "\x1b[3~",
-    "f1": "\x1bOP",
-}
 
 # Sequences the emulator does not know and would print the tails of: keyboard protocol and
 # other private requests.
@@ -78,11 +62,15 @@ class Terminal:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         pace: float | None = None,
+        reports_size: bool = False,
     ) -> None:
         """Starts `command`; `size` is (columns, rows), `env` the whole environment or None.
 
         `pace`: how many bytes a second it takes, like a slow link; None: all there are.
+        `reports_size`: tells the command of a new size in its input too (mode 2048), as kitty,
+        foot and Ghostty do, and xterm, tmux and screen do not.
         """
+        self._reports_size = reports_size
         columns, rows = size
         self.raw = bytearray()
         """Every byte the command wrote."""
@@ -99,14 +87,16 @@ class Terminal:
         self._fd, slave = pty.openpty()
         try:
             _set_size(slave, columns, rows)
+            whole = _environment(os.environ if env is None else env)
+            set_by_python = "" if "LC_CTYPE" in whole else "LC_CTYPE"
             self.process = subprocess.Popen(
-                [sys.executable, "-ISc", _LAUNCHER, *map(str, command)],
+                [sys.executable, "-ISc", _LAUNCHER, set_by_python, *map(str, command)],
                 stdin=slave,
                 stdout=slave,
                 stderr=slave,
                 start_new_session=True,
                 cwd=cwd,
-                env=_environment(os.environ if env is None else env),
+                env=whole,
             )
         except BaseException:
             os.close(self._fd)
@@ -144,14 +134,20 @@ class Terminal:
     def press(self, *keys: str) -> None:
         """Presses keys by name: `enter`, `ctrl+c`, `alt+enter`, `f1`, `x`."""
         for key in keys:
-            self.type(_sequence(key))
+            self.type(sequence(key))
 
     def resize(self, columns: int, rows: int) -> None:
-        """Changes the size; the command gets a SIGWINCH."""
+        """Changes the size; the command gets a SIGWINCH.
+
+        What was on the screen is gone: a command that does not paint all of it anew is found out.
+        """
         with self._news:
             self._emulate()
             self._screen.resize(rows, columns)
+            self._screen.erase_in_display(2)
         _set_size(self._fd, columns, rows)
+        if self._reports_size and self.mode(2048):
+            self.type(f"\x1b[48;{rows};{columns};0;0t")
 
     # Reading.
 
@@ -168,14 +164,16 @@ class Terminal:
     def wait_for(self, pattern: str, timeout: float = 20) -> re.Match[str]:
         """Waits until the screen matches `pattern` (multi-line); returns the match."""
         compiled = re.compile(pattern, re.MULTILINE)
-        return self._wait(lambda: compiled.search(self.text()), timeout, f"/{pattern}/")
+        return self._wait(self._whole(compiled.search), timeout, f"/{pattern}/")
 
     def wait_gone(self, pattern: str, timeout: float = 20) -> None:
         """Waits until nothing on the screen matches `pattern`."""
         compiled = re.compile(pattern, re.MULTILINE)
-        self._wait(
-            lambda: None if compiled.search(self.text()) else True, timeout, f"no /{pattern}/"
-        )
+        self.wait_until(lambda text: not compiled.search(text), f"no /{pattern}/", timeout)
+
+    def wait_until(self, true: Callable[[str], bool], what: str, timeout: float = 20) -> None:
+        """Waits until `true` holds of the screen's text."""
+        self._wait(self._whole(lambda text: true(text) or None), timeout, what)
 
     def wait_raw(self, pattern: bytes, timeout: float = 20) -> re.Match[bytes]:
         """Waits until what was written so far matches `pattern`."""
@@ -202,6 +200,20 @@ class Terminal:
             self._emulate()
             self.raw.clear()
             self.reads.clear()
+
+    def mode(self, number: int) -> bool:
+        """Whether the command has switched this private mode on, and not off again."""
+        on, off = (self.raw.rfind(b"\x1b[?%d%c" % (number, end)) for end in b"hl")
+        return on > off
+
+    def cells(self) -> list[list[pyte.screens.Char]]:
+        """The screen's characters with their looks, a list per row."""
+        with self._news:
+            self._emulate()
+            screen = self._screen
+            return [
+                [screen.buffer[y][x] for x in range(screen.columns)] for y in range(screen.lines)
+            ]
 
     # Ending.
 
@@ -249,6 +261,10 @@ class Terminal:
                     raise ScreenTimeout(f"{state} without {what}:\n{self.text()}")
                 self._news.wait(left)
 
+    def _whole(self, probe: Callable[[str], T | None]) -> Callable[[], T | None]:
+        """Looks at whole frames only, as a terminal shows them (mode 2026)."""
+        return lambda: None if self.mode(2026) else probe(self.text())
+
     def _drain(self) -> None:
         while True:
             ready, _, _ = select.select([self._fd, self._stop_reader], [], [])
@@ -294,23 +310,10 @@ class Terminal:
             self._emulate()
             reply += b"\x1b[%d;%dR" % (self._screen.cursor.y + 1, self._screen.cursor.x + 1)
         for query in _MODE_QUERY.finditer(data):
-            # Sizes in the input (2048) are not ours to give: a new size is a signal.
-            known = query[1] != b"2048"
+            known = self._reports_size or query[1] != b"2048"
             reply += b"\x1b[?" + query[1] + (b";2$y" if known else b";0$y")
         if reply:
             os.write(self._fd, reply)
-
-
-def _sequence(key: str) -> str:
-    if key in KEYS:
-        return KEYS[key]
-    if key.startswith("ctrl+") and len(key) == 6:
-        return chr(ord(key[-1].upper()) ^ 0x40)
-    if key.startswith("alt+"):
-        return "\x1b" + _sequence(key.removeprefix("alt+"))
-    if len(key) == 1:
-        return key
-    raise ValueError(f"no key named {key!r}")
 
 
 def _set_size(fd: int, columns: int, rows: int) -> None:

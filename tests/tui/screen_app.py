@@ -17,6 +17,7 @@ from tui.clock import Clock
 from tui.context import Context
 from tui.keys import Keymap
 from tui.symbols import ASCII, UNICODE
+from tui.theme import NAME, own_theme
 
 # Times are shown in the machine's time zone; pictures need one that is always the same.
 os.environ["TZ"] = "UTC"
@@ -45,6 +46,8 @@ class ScreenApp(App[None]):
         frozen: bool = True,
     ):
         super().__init__()
+        self.register_theme(own_theme())
+        self.theme = NAME
         self.shown = shown
         clock = Clock(self.set_interval)
         if frozen:

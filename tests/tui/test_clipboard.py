@@ -1,11 +1,7 @@
 import base64
 import os
 import re
-import shutil
-import subprocess
-from pathlib import Path
 
-import pytest
 from textual.app import App
 
 from tui.clipboard import MAX_BYTES, copy, osc52
@@ -60,24 +56,6 @@ async def test_a_text_that_would_be_cut_is_not_copied():
         sentence = copy(app, "x" * (MAX_BYTES + 1), "the document", {})
     assert "Nothing was copied" in sentence
     assert written == []
-
-
-@pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux")
-async def test_tmux_with_its_defaults_takes_the_text(tmp_path: Path):
-    socket = str(tmp_path / "tmux")
-    tmux = ["tmux", "-S", socket, "-f", "/dev/null"]
-    subprocess.run([*tmux, "new-session", "-d"], check=True)
-    try:
-        app: App[None] = App()
-        async with app.run_test():
-            written: list[str] = []
-            app._driver.write = written.append  # pyright: ignore
-            copy(app, TEXT, "the reply", {**os.environ, "TMUX": f"{socket},0,0"})
-        shown = subprocess.run([*tmux, "show-buffer"], check=True, capture_output=True)
-        assert shown.stdout.decode() == TEXT
-        assert written == []
-    finally:
-        subprocess.run([*tmux, "kill-server"], check=True)
 
 
 async def test_without_a_tmux_that_answers_the_terminal_gets_the_sequence():

@@ -14,7 +14,7 @@ from tui.export import file_name, format_of, write_new
 from tui.fuzzy import fuzzy
 from tui.screens.conversations import Choice, ConversationsScreen
 
-SIZES = [(80, 24), (120, 40), (200, 60)]
+SIZES = [(80, 24), (120, 40), (200, 60), (60, 16)]
 TITLES = (
     "Refund policy for annual plans",
     "Names for a small owl",

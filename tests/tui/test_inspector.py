@@ -13,7 +13,7 @@ from tests.tui.screen_app import HOSTILE, NOW, ScreenApp, SessionApp, until
 from tui.screens.inspector import InspectorScreen
 from tui.widgets.timeline_bar import bar, span
 
-SIZES = [(80, 24), (120, 40), (200, 60)]
+SIZES = [(80, 24), (120, 40), (200, 60), (60, 16)]
 
 
 def inspect(session: Session) -> InspectorScreen:

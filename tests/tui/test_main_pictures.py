@@ -16,7 +16,7 @@ from tests.tui.rows import insert, steps
 from tests.tui.rows import task as any_task
 from tests.tui.screen_app import HOSTILE, NOW
 
-SIZES = [(80, 24), (120, 40), (200, 60)]
+SIZES = [(80, 24), (120, 40), (200, 60), (60, 16)]
 
 
 def message(user: UUID, number: int, role: str, content: str, **columns: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from tui.form_fields import Field, Kind, entered, fields_of, shown
 from tui.screens.new_task import NewTaskScreen, TaskFormScreen
 from tui.widgets.input_form import InputForm
 
-SIZES = [(80, 24), (120, 40), (200, 60)]
+SIZES = [(80, 24), (120, 40), (200, 60), (60, 16)]
 
 WORKFLOWS = """
 [types.everything]

@@ -20,7 +20,7 @@ from tui.screens.task_list import TaskListScreen
 from tui.task_index import TaskIndex
 from tui.widgets.task_table import TaskTable
 
-SIZES = [(80, 24), (120, 40), (200, 60)]
+SIZES = [(80, 24), (120, 40), (200, 60), (60, 16)]
 
 
 def scene(user: UUID) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """Lines of text: a line is a list of segments that fits its width."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.cells import cell_len, chop_cells
 from rich.segment import Segment
@@ -35,6 +35,26 @@ def indented(lines: Iterable[Line], indent: int) -> list[Line]:
     """All lines moved to the right."""
     blank = Segment(" " * indent, PLAIN)
     return [[blank, *each] for each in lines]
+
+
+def text_before(lines: Sequence[Line], index: int) -> int:
+    """How much text is above line `index`, by a measure that is the same at every width."""
+    return sum(map(_amount, lines[:index]))
+
+
+def line_after(lines: Sequence[Line], amount: int) -> int:
+    """The line which that much text is above of, or part of which is above with it."""
+    above = 0
+    for index, each in enumerate(lines):
+        above += _amount(each)
+        if above > amount:
+            return index
+    return max(0, len(lines) - 1)
+
+
+def _amount(parts: Line) -> int:
+    # Wrapping drops and adds spaces; empty lines stay.
+    return sum(len(each.text) - each.text.count(" ") for each in parts) or 1
 
 
 def wrap(text: str, width: int, style: Style = PLAIN) -> list[Line]:

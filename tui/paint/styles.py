@@ -14,4 +14,6 @@ FAILED = Style(color="red")
 WARNING = Style(color="yellow")
 ACCENT = Style(color="cyan")
 MATCH = Style(reverse=True)
+HERE = Style(underline=True)
+"""The row under a cursor that the keys are not for."""
 THINKING = Style(dim=True, italic=True)

@@ -6,14 +6,14 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from tui.actions import bindings
+from tui.screens.fitted import FittedModal
 from tui.widgets.key_line import KeyLine
 
 
-class ConfirmScreen(ModalScreen[bool]):
+class ConfirmScreen(FittedModal[bool]):
     """Asks once before something that cannot be taken back. Only `y` means yes."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("dialog")]

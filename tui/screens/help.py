@@ -11,6 +11,7 @@ from tui.actions import SCOPES, bindings, bindings_of, in_scope
 from tui.context import context
 from tui.paint.styles import ACCENT, BOLD, DIM
 from tui.perform import scopes_here
+from tui.screens.fitted import FittedScreen
 from tui.widgets.key_line import KeyLine
 
 _KEYS_WIDTH = 18
@@ -57,7 +58,7 @@ class HelpLines(VerticalScroll):
         self._by(-1)
 
 
-class HelpScreen(Screen[None], inherit_bindings=False):
+class HelpScreen(FittedScreen[None], inherit_bindings=False):
     """Full screen; escape goes back."""
 
     BINDINGS = bindings_of("app.back", "screen.close")

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, ClassVar, TypeVar
 from textual import work
 from textual.binding import BindingType
 from textual.message import Message
-from textual.screen import Screen
 from textual.widget import Widget
 
 from core.changes import Change
 from core.errors import SteplineError
 from tui.actions import bindings_of
+from tui.screens.fitted import FittedScreen
 
 if TYPE_CHECKING:
     from core.session import Session
@@ -35,7 +35,7 @@ def tell(node: Widget, sentence: str, *, bad: bool = False) -> None:
     node.notify(sentence, severity="error" if bad else "information", markup=False)
 
 
-class LiveScreen(Screen[T]):
+class LiveScreen(FittedScreen[T]):
     """A screen that follows the feed for as long as it is open."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_of("app.back")]

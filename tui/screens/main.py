@@ -24,8 +24,6 @@ from tui.widgets.transcript import Transcript
 
 WIDE = 100
 """Columns from which on the task panel stands at the side."""
-SMALLEST = (60, 16)
-"""Columns and rows below which nothing is laid out."""
 
 
 class MainScreen(WritingScreen, inherit_bindings=False):
@@ -52,7 +50,6 @@ class MainScreen(WritingScreen, inherit_bindings=False):
                 yield Static(f" {context(self).symbols.prompt} ", id="prompt", markup=False)
                 yield Composer(id="composer")
         yield KeyLine(*hints.COMPOSER, id="hints")
-        yield Static("stepline needs 60 columns and 16 rows.", id="tiny", markup=False)
 
     @property
     def header(self) -> StatusHeader:
@@ -74,7 +71,6 @@ class MainScreen(WritingScreen, inherit_bindings=False):
         """Chooses the layout; nothing is mounted anew, so nothing is lost."""
         width, height = event.size
         self.set_class(width < WIDE, "-narrow")
-        self.set_class(width < SMALLEST[0] or height < SMALLEST[1], "-tiny")
         self.panel.set_strip(width < WIDE, room=max(0, (height - 8) // 2))
 
     # The session

@@ -8,7 +8,6 @@ from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.screen import Screen
 from textual.widgets import Static
 
 from core.errors import SteplineError, WorkflowNotConfiguredError
@@ -22,6 +21,7 @@ from tui.form_fields import parsed
 from tui.format import pad
 from tui.paint.lines import Line, cut
 from tui.paint.styles import BOLD, DIM, FAILED, PLAIN
+from tui.screens.fitted import FittedScreen
 from tui.screens.live import tell
 from tui.widgets.input_form import InputForm
 from tui.widgets.key_line import KeyLine
@@ -32,7 +32,7 @@ _NAME_WIDTH = 22
 _MOST_SAID = 3
 
 
-class NewTaskScreen(Screen[int | None]):
+class NewTaskScreen(FittedScreen[int | None]):
     """The task types; its result is the id of the task that was made, if one was."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_of("app.back", "screen.close")]
@@ -109,7 +109,7 @@ class _Types(LineList):
         ]
 
 
-class TaskFormScreen(Screen[int | None]):
+class TaskFormScreen(FittedScreen[int | None]):
     """The input of one task, as a form or as JSON. What was typed survives every error."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("form"), *bindings_of("app.back")]

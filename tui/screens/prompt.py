@@ -7,15 +7,15 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from tui.actions import bindings_of
+from tui.screens.fitted import FittedModal
 from tui.widgets.key_line import KeyLine
 from tui.widgets.quiet_input import QuietInput
 
 
-class PromptScreen(ModalScreen[str | None]):
+class PromptScreen(FittedModal[str | None]):
     """A question, a line to type into, enter and esc."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_of("app.back")]

@@ -1,15 +1,15 @@
 """A screen on which tasks can be retried, cancelled and inspected."""
 
 from textual import on, work
-from textual.screen import Screen
 
 from core.errors import SteplineError
 from tui.context import context
 from tui.messages import CancelTask, InspectTask, RetryTask
+from tui.screens.fitted import FittedScreen
 from tui.screens.live import tell
 
 
-class TaskScreen(Screen[None], inherit_bindings=False):
+class TaskScreen(FittedScreen[None], inherit_bindings=False):
     """Does what its panes ask for."""
 
     @on(RetryTask)

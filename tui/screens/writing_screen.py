@@ -26,6 +26,7 @@ class WritingScreen(TaskScreen, inherit_bindings=False):
         self._drafts = drafts
         self._writing = Writing(drafts, conversation_id)
         self._save_timer: Timer | None = None
+        self._told = ""
         self._outbox = Outbox(drafts, changed=self._letters_changed, sent=self._letter_sent)
 
     @property
@@ -63,6 +64,7 @@ class WritingScreen(TaskScreen, inherit_bindings=False):
         self.composer.sent_before.append(event.text)
         request = self._writing.sent(event.text)
         self._outbox.post(self._writing.conversation_id, event.text, request)
+        self._tell_unkept()
         self.conversation.transcript.scroll_to_end()
 
     def _letters_changed(self) -> None:
@@ -122,6 +124,14 @@ class WritingScreen(TaskScreen, inherit_bindings=False):
             self._save_timer.stop()
             self._save_timer = None
         self._writing.save()
+        self._tell_unkept()
+
+    def _tell_unkept(self) -> None:
+        """Says once that what is typed outlives neither this screen nor this process."""
+        problem = self._drafts.problem
+        if problem and problem != self._told:
+            tell(self, f"What you type cannot be kept on the disk ({problem}).", bad=True)
+        self._told = problem
 
     def on_unmount(self) -> None:
         """The draft outlives the app."""

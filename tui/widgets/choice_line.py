@@ -9,7 +9,7 @@ from textual.widget import Widget
 
 from tui.actions import bindings
 from tui.context import context
-from tui.paint.styles import BOLD, DIM
+from tui.paint.styles import BOLD, DIM, MATCH
 
 
 class ChoiceLine(Widget, can_focus=True):
@@ -18,7 +18,6 @@ class ChoiceLine(Widget, can_focus=True):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("choice")]
     DEFAULT_CSS = """
     ChoiceLine { height: 1; padding: 0 1; background: $surface; }
-    ChoiceLine:focus { background-tint: $foreground 5%; }
     """
 
     def __init__(self, labels: Sequence[str], chosen: int = 0, *, id: str | None = None) -> None:
@@ -35,12 +34,13 @@ class ChoiceLine(Widget, can_focus=True):
         """The line, cut so that the chosen value is in it."""
         mark = context(self).symbols.selected
         line = Text(no_wrap=True, overflow="crop")
+        here = MATCH if self.has_focus else BOLD
         first = 0
         while first < self.chosen and self._width(first, self.chosen) > self.size.width:
             first += 1
         for index, label in enumerate(self._labels[first:], first):
             chosen = index == self.chosen
-            line.append(f"{mark if chosen else ' '}{label}", BOLD if chosen else DIM)
+            line.append(f"{mark if chosen else ' '}{label}", here if chosen else DIM)
             line.append("  ")
         return line
 

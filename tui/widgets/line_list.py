@@ -4,6 +4,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
+from rich.segment import Segment
 from textual import events
 from textual.binding import BindingType
 from textual.geometry import Size
@@ -15,24 +16,19 @@ from textual.strip import Strip
 from tui.actions import bindings
 from tui.format import fit
 from tui.paint.lines import Line, line
-from tui.paint.styles import DIM
+from tui.paint.styles import DIM, HERE, MATCH
 
 
 class LineList(ScrollView, can_focus=True):
     """Rows by number, one under the cursor. A subclass says how many there are and draws one."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("list")]
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"line-list--cursor"}
     DEFAULT_CSS = """
     LineList {
         overflow-x: hidden;
         overflow-y: auto;
         scrollbar-size-vertical: 1;
         height: 1fr;
-        .line-list--cursor { background: $surface-lighten-1; }
-        &:focus .line-list--cursor { background: $primary-background; }
-        &:nocolor .line-list--cursor { text-style: underline; }
-        &:nocolor:focus .line-list--cursor { text-style: reverse; }
     }
     """
 
@@ -67,6 +63,11 @@ class LineList(ScrollView, can_focus=True):
 
     _following = True
     """Whether the screen scrolls with the cursor."""
+
+    @property
+    def in_hand(self) -> bool:
+        """Whether the keys are for the row under the cursor."""
+        return self.has_focus
 
     @property
     @abstractmethod
@@ -116,10 +117,13 @@ class LineList(ScrollView, can_focus=True):
             return Strip(drawn).adjust_cell_length(width).apply_style(self.rich_style)
         if not 0 <= index < self.count:
             return Strip.blank(width, self.rich_style)
-        names = ["line-list--cursor"] if index == self.cursor else []
-        style = self.get_visual_style(*names).rich_style
         strip = Strip(self.draw(index, width)).adjust_cell_length(width)
-        return strip.apply_style(style).apply_meta({"row": index})
+        if index == self.cursor and self.in_hand:
+            # In one piece: colours turned round would be a patchwork, and some not readable.
+            strip = Strip([Segment(strip.text, MATCH)])
+        elif index == self.cursor:
+            strip = strip.apply_style(HERE)
+        return strip.apply_style(self.rich_style).apply_meta({"row": index})
 
     def validate_cursor(self, cursor: int) -> int:
         """Keeps the cursor on a row."""

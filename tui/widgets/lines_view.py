@@ -16,7 +16,7 @@ from textual.widget import Widget
 
 from tui.context import context
 from tui.paint import styles
-from tui.paint.lines import Line, indented, wrap
+from tui.paint.lines import Line, indented, line_after, text_before, wrap
 from tui.paint.search import highlighted
 from tui.widgets.entry import Painter
 from tui.widgets.window import Item, Window
@@ -46,6 +46,12 @@ class LinesView(Widget):
         self._top = 0
         self._follow = True
         """Whether the reader is at the end, and new lines scroll."""
+        self._place: tuple[Item, int] | None = None
+        """What the reader scrolled to: a message, and how much of its text is above the screen.
+
+        Kept until the next scrolling: a line's number at one width is nothing at another, and after
+        many sizes the reader would be somewhere else.
+        """
         self._unseen = 0
         self._base, self._room = Style.null(), Size()
         """The widget's style and size while it is drawn."""
@@ -96,6 +102,7 @@ class LinesView(Widget):
 
     def _go_to(self, top: int) -> None:
         self._top = top
+        self._place = None
         self._fill()
         self._top -= self._window.forget_far(max(0, self._top), self.size.height)
         self._top = max(0, min(self._top, self._max_top))
@@ -141,11 +148,13 @@ class LinesView(Widget):
 
     def on_resize(self) -> None:
         """Another width: everything wraps anew, and the reader's place stays."""
-        here = self._window.at(self._top)
+        if self._place is None and (found := self._window.at(self._top)) is not None:
+            item, index = found
+            self._place = item, text_before(item.lines, index)
         self._window.repaint(self._painter())
-        if here is not None:
-            item, index = here
-            self._top = (self._window.top(item) or 0) + min(index, len(item.lines) - 1)
+        if self._place is not None:
+            item, before = self._place
+            self._top = (self._window.top(item) or 0) + line_after(item.lines, before)
         self._fill()
         self._changed()
 

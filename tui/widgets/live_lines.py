@@ -50,6 +50,7 @@ class LiveLines(LinesView):
         self._follow = at_end and not more_below
         self._unseen = 0
         self._top = 0
+        self._place = None
         self._window.repaint_outgoing(self._painter())
         self._fill()
         self._top = self._max_top if at_end else 0
@@ -115,6 +116,7 @@ class LiveLines(LinesView):
             item.show_thinking = not item.show_thinking
         # The reader looks at what unfolds, not at where the conversation ends after it.
         self._follow = False
+        self._place = None
         self._repaint(item)
         self._follow = self.at_end
 

@@ -10,6 +10,9 @@ class QuietInput(Input):
     QuietInput {
         height: 1; border: none; padding: 0 1; background: $surface;
         &:focus { border: none; background-tint: $foreground 5%; }
+        &:ansi > .input--cursor, &:nocolor > .input--cursor {
+            background: ansi_default; color: ansi_default; text-style: reverse;
+        }
     }
     """
 

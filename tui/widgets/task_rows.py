@@ -162,7 +162,10 @@ class TaskRows(Widget, can_focus=True):
 
     def on_resize(self) -> None:
         """The row under the cursor stays on the screen."""
-        self._keep_top()
+        if self.has_focus:
+            self._select(self._index())
+        else:
+            self._keep_top()
 
     # Drawing
 
