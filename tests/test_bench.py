@@ -1,4 +1,4 @@
-"""The benchmarks at their smallest: that they run and that what they look at is right, not times."""
+"""The benchmarks at their smallest: that they run and that what they see is right, not times."""
 
 import json
 import subprocess
