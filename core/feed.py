@@ -8,8 +8,7 @@ row, not a backlog.
 
 import asyncio
 import logging
-from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
 
@@ -25,8 +24,8 @@ from core.changes import (
     TaskChanged,
 )
 from core.errors import SteplineError, StoreUnreachableError
-from core.models import Task, TaskEvent
-from core.store.base import Rows, Store, Wanted
+from core.mirror import Key, Mirror
+from core.store.base import Store, Wanted
 
 _log = logging.getLogger(__name__)
 
@@ -36,10 +35,6 @@ _PER_ROW = 0.002
 """Seconds more for each row that was just fetched."""
 _BUSY, _QUIET, _DOWN = 3.0, 30.0, 2.0
 """Seconds between reconciliations: while a task runs, while none does, while the link is down."""
-_KEEP = 5_000
-"""How many rows' revisions, and finished tasks, are remembered."""
-
-Key = tuple[Table, int]
 
 
 class Subscription:
@@ -76,9 +71,7 @@ class Feed:
         self.state = LinkChanged(LinkState.CONNECTING)
         self._store = store
         self._subscriptions: list[Subscription] = []
-        self._tasks: OrderedDict[int, TaskChanged] = OrderedDict()
-        self._open: set[int] = set()
-        self._revisions: OrderedDict[Key, int] = OrderedDict()
+        self._mirror = Mirror(self._publish)
         self._wanted: dict[Key, int] = {}
         self._work = asyncio.Event()
         self._catch_up = asyncio.Event()
@@ -119,23 +112,23 @@ class Feed:
 
     def view(self, task_id: int) -> TaskChanged | None:
         """The newest known state of a task, with its events."""
-        return self._tasks.get(task_id)
+        return self._mirror.view(task_id)
 
     async def load(self, task_ids: Iterable[int]) -> dict[int, TaskChanged]:
         """Tasks with all their events, known or fetched; those that don't exist are left out."""
         ids = set(task_ids)
-        missing = {task_id: 0 for task_id in ids if task_id not in self._tasks}
+        missing = {task_id: 0 for task_id in ids if self._mirror.view(task_id) is None}
         if missing:
-            self._ingest(await self._store.fetch(Wanted(tasks=missing)))
-        return {task_id: view for task_id in ids if (view := self._tasks.get(task_id))}
+            self._mirror.take(await self._store.fetch(Wanted(tasks=missing)))
+        return {task_id: view for task_id in ids if (view := self._mirror.view(task_id))}
 
     async def refresh(self, task_id: int) -> TaskChanged | None:
         """A task fetched anew, with all its events; None if there is no such task."""
-        rows = await self._store.fetch(Wanted(tasks={task_id: self._newest_event(task_id)}))
+        rows = await self._store.fetch(self._mirror.lacks([(Table.TASKS, task_id)]))
         if not rows.tasks:
             return None
-        self._ingest(rows)
-        return self._tasks[task_id]
+        self._mirror.take(rows)
+        return self._mirror.view(task_id)
 
     def note(self, *changes: Change) -> None:
         """Shows at once what this client has written itself.
@@ -145,22 +138,20 @@ class Feed:
         for change in changes:
             match change:
                 case TaskChanged(task=task):
-                    self._take_task(task, change.events)
+                    self._mirror.take_task(task, change.events)
                     self.hint_task(task.id)
-                case MessageChanged(message=message):
-                    self._take(Table.MESSAGES, message.id, message.revision, change)
-                case ConversationChanged(conversation=conversation):
-                    self._take(Table.CONVERSATIONS, conversation.id, conversation.revision, change)
+                case MessageChanged() | ConversationChanged():
+                    self._mirror.take_change(change)
                 case Deleted(table=table, id=row_id):
-                    self._forget(table, row_id)
+                    self._mirror.forget(table, row_id)
                 case LinkChanged():
                     self._set_state(change)
 
     def hint(self, hint: Hint) -> None:
         """A row may have changed; it is fetched unless we have that revision already."""
-        key = (hint.table, hint.id)
-        if 0 < hint.revision <= self._revisions.get(key, 0):
+        if self._mirror.knows(hint):
             return
+        key = (hint.table, hint.id)
         self._wanted[key] = max(hint.revision, self._wanted.get(key, 0))
         self._work.set()
 
@@ -187,7 +178,7 @@ class Feed:
             self._work.clear()
             wanted, self._wanted = self._wanted, {}
             try:
-                rows = await self._store.fetch(self._to_wanted(wanted))
+                rows = await self._store.fetch(self._mirror.lacks(wanted))
             except StoreUnreachableError as error:
                 # Nothing is forgotten: the same rows are asked for again.
                 self._wanted = wanted | self._wanted
@@ -199,8 +190,8 @@ class Feed:
                 # Asked again it would be refused again, and hold up all other rows.
                 _log.exception("These rows cannot be read: %s", list(wanted))
                 continue
-            self._ingest(rows)
-            self._notice_deletions(wanted, rows)
+            self._mirror.take(rows)
+            self._mirror.forget_missing(wanted, rows)
             # A burst is fetched less often, so that it leaves the screen time for the keys.
             await asyncio.sleep(_FRAME + _PER_ROW * len(wanted))
 
@@ -222,11 +213,10 @@ class Feed:
                 self.hint(hint)
             if joined:
                 # An end and a deletion leave no newer row behind to be found by its time.
-                for task_id in self._open:
+                for task_id in self._mirror.open_tasks:
                     self.hint_task(task_id)
-                for table, row_id in self._revisions:
-                    if table is Table.CONVERSATIONS:
-                        self.hint(Hint(table, row_id, 0))
+                for row_id in self._mirror.ids(Table.CONVERSATIONS):
+                    self.hint(Hint(Table.CONVERSATIONS, row_id, 0))
             if self._listening:
                 self._set_state(LinkChanged(LinkState.LIVE))
                 self._live.set()
@@ -236,96 +226,7 @@ class Feed:
     def _pause(self) -> float:
         if self.state.state is not LinkState.LIVE:
             return _DOWN
-        return _BUSY if self._open else _QUIET
-
-    # Rows
-
-    def _to_wanted(self, wanted: dict[Key, int]) -> Wanted:
-        def ids(table: Table) -> list[int]:
-            return [row_id for kind, row_id in wanted if kind is table]
-
-        return Wanted(
-            tasks={task_id: self._newest_event(task_id) for task_id in ids(Table.TASKS)},
-            messages=frozenset(ids(Table.MESSAGES)),
-            conversations=frozenset(ids(Table.CONVERSATIONS)),
-        )
-
-    def _newest_event(self, task_id: int) -> int:
-        view = self._tasks.get(task_id)
-        return view.events[-1].id if view and view.events else 0
-
-    def _ingest(self, rows: Rows) -> None:
-        events: dict[int, list[TaskEvent]] = {}
-        for event in rows.events:
-            events.setdefault(event.task_id, []).append(event)
-        for task in rows.tasks:
-            self._take_task(task, events.get(task.id, ()))
-        for message in rows.messages:
-            self._take(Table.MESSAGES, message.id, message.revision, MessageChanged(message))
-        for conversation in rows.conversations:
-            self._take(
-                Table.CONVERSATIONS,
-                conversation.id,
-                conversation.revision,
-                ConversationChanged(conversation),
-            )
-
-    def _take_task(self, task: Task, events: Sequence[TaskEvent]) -> None:
-        """A task as fetched with its newer events; either of them may be news."""
-        known = self._tasks.get(task.id)
-        newest = self._newest_event(task.id)
-        fresh = [event for event in events if event.id > newest]
-        newer = known is None or task.revision > known.task.revision
-        if not newer and not fresh:
-            return
-        view = TaskChanged(
-            task if known is None or newer else known.task,
-            [*known.events, *fresh] if known else fresh,
-        )
-        self._tasks[task.id] = view
-        self._tasks.move_to_end(task.id)
-        self._remember((Table.TASKS, task.id), view.task.revision)
-        if view.task.status.final:
-            self._open.discard(task.id)
-        else:
-            self._open.add(task.id)
-        self._publish(view)
-        self._trim_tasks()
-
-    def _trim_tasks(self) -> None:
-        """Forgets the finished tasks heard of longest ago; open ones stay."""
-        excess = len(self._tasks) - len(self._open) - _KEEP
-        if excess < _KEEP // 10:
-            return
-        for task_id in [key for key in self._tasks if key not in self._open][:excess]:
-            del self._tasks[task_id]
-            # Without its events the row counts as unknown again.
-            self._revisions.pop((Table.TASKS, task_id), None)
-
-    def _take(self, table: Table, row_id: int, revision: int, change: Change) -> None:
-        if revision > self._revisions.get((table, row_id), 0):
-            self._remember((table, row_id), revision)
-            self._publish(change)
-
-    def _remember(self, key: Key, revision: int) -> None:
-        self._revisions[key] = revision
-        self._revisions.move_to_end(key)
-        while len(self._revisions) > 2 * _KEEP:
-            self._revisions.popitem(last=False)
-
-    def _notice_deletions(self, wanted: dict[Key, int], rows: Rows) -> None:
-        found: set[Key] = {(Table.TASKS, task.id) for task in rows.tasks}
-        found |= {(Table.MESSAGES, message.id) for message in rows.messages}
-        found |= {(Table.CONVERSATIONS, row.id) for row in rows.conversations}
-        for table, row_id in wanted.keys() - found:
-            self._forget(table, row_id)
-
-    def _forget(self, table: Table, row_id: int) -> None:
-        self._revisions.pop((table, row_id), None)
-        if table is Table.TASKS:
-            self._tasks.pop(row_id, None)
-            self._open.discard(row_id)
-        self._publish(Deleted(table, row_id))
+        return _BUSY if self._mirror.open_tasks else _QUIET
 
     def _set_state(self, state: LinkChanged) -> None:
         if state != self.state:

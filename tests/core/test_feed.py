@@ -231,7 +231,7 @@ async def test_a_killed_server_is_caught_up_with(mortal: PostgresServer) -> None
 async def test_finished_tasks_are_forgotten_in_the_end_and_open_ones_are_not(
     database: Database, open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.feed._KEEP", 10)
+    monkeypatch.setattr("core.mirror._KEEP", 10)
     store = await open_store()
     async with following(store) as (feed, reader):
         kept = await store.task_create("email", {}, 600, None)
@@ -247,7 +247,7 @@ async def test_finished_tasks_are_forgotten_in_the_end_and_open_ones_are_not(
             ),
         )
         assert feed.view(kept.id) is not None
-        assert len(feed._tasks) <= 12
+        assert len(feed._mirror._tasks) <= 12
         again = await feed.load([kept.id + 1])
     assert again[kept.id + 1].task.status.final
     assert len(again[kept.id + 1].events) == 3
