@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from typing import TypeVar
 
 import psycopg
@@ -20,13 +20,15 @@ from core.store.connections import (
     translated_errors,
 )
 from core.store.listening import listen
+from core.store.pool import Pool
 
 _log = logging.getLogger(__name__)
 
 _ANSWER = 15.0
 """Seconds a transaction may take before the database counts as gone."""
 _MAX_BACKOFF = 5.0
-_MAX_IDLE = 4
+_SIZE = 16
+"""Transactions at the same time, at most."""
 _LOST_TASK = "SL002"
 
 Result = TypeVar("Result")
@@ -37,16 +39,13 @@ class TaskLostError(Exception):
 
 
 class Database:
-    """Connections as `stepline_worker`. `revive` brings an embedded server back.
-
-    Not psycopg's own pool: that one waits ever longer to reconnect, and gives up in the end.
-    """
+    """Connections as `stepline_worker`. `revive` brings an embedded server back."""
 
     def __init__(self, conninfo: str, revive: Revive | None = None) -> None:
         self._conninfo = conninfo
         self._revive = revive
         self._reviving = asyncio.Lock()
-        self._idle: list[Connection] = []
+        self._pool = Pool(self._connect, _SIZE)
 
     async def open(self) -> None:
         """Makes sure that a worker can work here: StoreUnreachableError, SchemaError."""
@@ -56,35 +55,28 @@ class Database:
                 await check_schema(connection)
 
     async def close(self) -> None:
-        """Closes what is idle."""
-        idle, self._idle = self._idle, []
-        for connection in idle:
-            with suppress(*LOST):
-                await connection.close()
+        """Closes all."""
+        await self._pool.close()
 
     @asynccontextmanager
     async def transaction(self, execution: str | None = None) -> AsyncGenerator[Connection]:
         """One transaction, fenced where `execution` is given. Raises what psycopg raises."""
-        connection = self._idle.pop() if self._idle else await self._connect()
         try:
-            async with asyncio.timeout(_ANSWER), connection.transaction():
+            async with (
+                self._pool.connection() as connection,
+                asyncio.timeout(_ANSWER),
+                connection.transaction(),
+            ):
                 if execution is not None:
                     # A worker whose task was adopted by another one meanwhile gets SL002.
                     await connection.execute(
                         "SELECT set_config('stepline.execution', %s, true)", (execution,)
                     )
                 yield connection
-        except BaseException as error:
-            if isinstance(error, LOST):
-                # Whatever ended this connection has most likely ended the others too.
-                await self.close()
-            if isinstance(error, LOST) or not isinstance(error, Exception):
-                with suppress(*LOST):
-                    await connection.close()
-                raise
-            self._keep(connection)
+        except LOST:
+            # Whatever ended this connection has most likely ended the others too.
+            await self._pool.drop_idle()
             raise
-        self._keep(connection)
 
     async def write(self, execution: str, use: Callable[[Connection], Awaitable[Result]]) -> Result:
         """What `use` returns, from a fenced transaction; waits, for ever, for a database that is
@@ -142,7 +134,3 @@ class Database:
             await connection.close()
             raise
         return connection
-
-    def _keep(self, connection: Connection) -> None:
-        if len(self._idle) < _MAX_IDLE and not connection.closed:
-            self._idle.append(connection)
