@@ -77,11 +77,11 @@ class Settings:
     animation: Literal["full", "reduced", "none"] = "full"
     """How much moves on the screen."""
     mouse: bool = True
-    """Whether the app takes the mouse (the terminal's own selection then needs shift)."""
+    """Whether the app takes the mouse (selecting text then needs shift); never in GNU screen."""
     linear: bool = False
     """Whether plain lines take the place of the full screen."""
     theme: str = "stepline"
-    """The screen's colours, by name."""
+    """The screen's colours, by name; all but the terminal's own need 256."""
     ascii: bool | None = None
     """Whether only ASCII symbols are drawn; None: whatever the terminal's locale can show."""
     keys: dict[str, str] = field(default_factory=dict[str, str])

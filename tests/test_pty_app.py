@@ -211,18 +211,6 @@ def test_an_unreachable_database_is_told_on_the_screen(stepline: Stepline):
         assert_restored(terminal)
 
 
-def test_plain_terminals(stepline: Stepline):
-    plain = stepline.having(LANG="C", LC_ALL="C", NO_COLOR="1", TERM="vt100")
-    with Terminal([COMMAND, "--no-mouse"], env=plain.env, cwd=plain.cwd) as terminal:
-        terminal.wait_for(r"\* live", 30)
-        say(terminal, "hello")
-        terminal.wait_for("You said: hello")
-        terminal.wait_for("Generated in")
-        assert terminal.text().isascii()
-        leave(terminal)
-    assert b"\x1b[?1000h" not in terminal.raw
-
-
 def test_hostile_text_never_reaches_the_terminal(stepline: Stepline):
     with app(stepline) as terminal:
         say(terminal, "hostile")

@@ -96,10 +96,11 @@ KINDS = {
     "16": {"TERM": "xterm"},
     "linux": {"TERM": "linux"},
     "screen": {"TERM": "screen"},
+    "vt100": {"TERM": "vt100"},
     "no-colour": {"NO_COLOR": "1", "COLORTERM": "truecolor"},
     "dumb": {"TERM": "dumb"},
 }
-BRIEFLY = {"linux", "screen", "dumb"}
+BRIEFLY = {"linux", "screen", "vt100", "dumb"}
 """Those that are as `16` is: a few screens of them are enough."""
 
 

@@ -162,10 +162,7 @@ class TaskRows(Widget, can_focus=True):
 
     def on_resize(self) -> None:
         """The row under the cursor stays on the screen."""
-        if self.has_focus:
-            self._select(self._index())
-        else:
-            self._keep_top()
+        self._select(self._index()) if self.has_focus else self._keep_top()
 
     # Drawing
 
