@@ -91,6 +91,13 @@ class Settings:
     warnings: tuple[str, ...] = ()
     """Sentences about settings that work but should be changed."""
 
+    @property
+    def first_start(self) -> bool:
+        """Whether the embedded database has yet to be made, which takes seconds."""
+        from core.store.embedded.layout import Layout
+
+        return self.store == "embedded" and not Layout(self.data_dir).cluster.exists()
+
     def source(self, key: str) -> str:
         """Where `key` (`llm.model`, `keys.ACTION`) was set, in words for people and for errors.
 

@@ -100,10 +100,9 @@ class SteplineApp(terminal.QuietCrash, terminal.Sparing, KeysInOrder, inherit_bi
     def action_open_session(self) -> None:
         """Opens the session in the background; also what `r` does after a failed start."""
         settings = self.context.settings
-        first = settings.store == "embedded" and not (settings.data_dir / "postgres").exists()
         self._main.starting(
             "Setting up the database (first start, takes a few seconds)…"
-            if first
+            if settings.first_start
             else "Connecting to the database…"
         )
         for warning in settings.warnings:

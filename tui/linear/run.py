@@ -27,7 +27,7 @@ _PATIENCE = 0.3
 def run(settings: Settings, *, conversation: int | None = None) -> int:
     """Runs until the user leaves or the input ends; returns the exit code."""
 
-    if settings.store == "embedded" and not settings.data_dir.exists():
+    if settings.first_start:
         put("Setting up the database (first start, takes a few seconds).")
 
     async def work(session: Session) -> int:
