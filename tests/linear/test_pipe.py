@@ -73,7 +73,7 @@ def test_a_reader_that_leaves_is_no_error(stepline: Stepline):
         ["bash", "-c", shell], capture_output=True, text=True, env=dict(stepline.env), check=True
     )
     first, code = done.stdout.splitlines()
-    assert first.startswith("stepline")
+    assert first.startswith("Setting up the database")
     assert code == "141"
     assert done.stderr == ""
 
