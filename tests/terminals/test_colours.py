@@ -86,7 +86,11 @@ def assert_selected(terminal: Terminal, stop: Stop) -> None:
 def assert_focus(terminal: Terminal, stop: Stop) -> None:
     """Where typing goes there is a cursor; the panes of the main screen have a mark."""
     if stop.name in ("main", "palette", "rename", "form", "json"):
-        assert any(cell.reverse for row in terminal.cells() for cell in row), stop.name
+        # Drawn a frame later than what the stop was waited for by.
+        terminal.wait_until(
+            lambda _: any(cell.reverse for row in terminal.cells() for cell in row),
+            f"a cursor on {stop.name}",
+        )
     elif stop.name in ("panel", "conversation"):
         assert re.search("^[▌>]", terminal.text(), re.MULTILINE), stop.name
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
@@ -46,6 +45,8 @@ def with_session(
 
 def run(work: Coroutine[Any, Any, int]) -> int:
     """`asyncio.run`, where SIGTERM and SIGHUP cancel as ctrl+c does: with everything given back."""
+    import asyncio  # not for who only asks for `--help`
+
     startup.done()
     caught: list[int] = []
 

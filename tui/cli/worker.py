@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import click
 
 from core.errors import ExitCode
+from tui import startup
 from tui.cli.base import Command, chosen
 from tui.cli.output import say
 
@@ -33,8 +33,11 @@ def worker(concurrency: int, auto: bool) -> int:
     what it holds is free for others. Any number of workers can run side by side.
     """
     settings = chosen().settings(log="worker")
+    import asyncio  # not for who only asks for `--help`
+
     from tui.cli.database import database_of
 
+    startup.done()
     run = _run_auto if auto else _run
     with database_of(settings) as database:
         try:
