@@ -31,8 +31,8 @@ _log = logging.getLogger(__name__)
 
 _FRAME = 0.02
 """Seconds between two fetches: hints that arrive meanwhile are fetched together."""
-_PER_ROW = 0.002
-"""Seconds more for each row that was just fetched."""
+_PER_ROW, _LONGEST_FRAME = 0.002, 0.12
+"""Seconds more for each row that was just fetched, up to so many in all."""
 _BUSY, _QUIET, _DOWN = 3.0, 30.0, 2.0
 """Seconds between reconciliations: while a task runs, while none does, while the link is down."""
 
@@ -193,7 +193,7 @@ class Feed:
             self._mirror.take(rows)
             self._mirror.forget_missing(wanted, rows)
             # A burst is fetched less often, so that it leaves the screen time for the keys.
-            await asyncio.sleep(_FRAME + _PER_ROW * len(wanted))
+            await asyncio.sleep(min(_LONGEST_FRAME, _FRAME + _PER_ROW * len(wanted)))
 
     async def _reconcile_for_ever(self) -> None:
         while True:

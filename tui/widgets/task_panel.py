@@ -107,8 +107,7 @@ class TaskPanel(Vertical):
     def _show(self) -> None:
         session = context(self).session
         running, earlier = self.board.running, self.board.earlier
-        rows = [Row(view, session.tasks.steps(view)) for view in running]
-        rows += [Row(view, ()) for view in earlier]
+        rows = [Row(view, session.tasks.steps) for view in [*running, *earlier]]
         self.rows.show(rows, len(running))
         self.post_message(self.Counted(len(running)))
         self._fit()

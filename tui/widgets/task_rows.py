@@ -1,8 +1,9 @@
 """The task panel's rows, drawn by the line: running tasks that turn and tick, then earlier ones."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from rich.segment import Segment
 from rich.style import Style
@@ -23,12 +24,12 @@ from tui.paint import styles, taskrow
 from tui.paint.lines import Line, indented, justified, line
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class Row:
     """A task, its steps, and the first of its lines."""
 
     view: TaskChanged
-    steps: Sequence[StepView]
+    read_steps: Callable[[TaskChanged], Sequence[StepView]]
     top: int = 0
     size: int = 1
 
@@ -36,6 +37,11 @@ class Row:
     def task(self) -> Task:
         """The task itself."""
         return self.view.task
+
+    @cached_property
+    def steps(self) -> Sequence[StepView]:
+        """Its steps; worked out for rows that are drawn, of which a burst leaves most out."""
+        return self.read_steps(self.view)
 
     @property
     def place(self) -> tuple[int, int, int]:
