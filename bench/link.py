@@ -106,8 +106,8 @@ def _answer_on_a_line(here: Scene, size: int) -> Figure:
         task = _newest(here)
         with here.database.worker() as worker:
             worker.execute("SELECT * FROM public.task_claim(%s, %s)", (task, f"bench-{task}"))
-            reply(worker, task, "A short answer, and its end.")
-        app.wait_for("and its end", 120)
+            reply(worker, task, f"A short answer beside {size}, and its end.")
+        app.wait_for(f"{size}, and its end", 120)
         seconds = app.reads[-1][0] - begun
     return Figure(
         "link of 300 bytes/s: message sent, answer read",
