@@ -23,7 +23,7 @@ MAX_STRIP = 6
 
 _MANY = 5
 """Rows changed at once from which on they are painted at most so often:"""
-_PAUSE = 0.125
+_PAUSE = 0.2
 """Seconds; faster than this nobody reads a status."""
 
 
