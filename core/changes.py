@@ -97,4 +97,17 @@ class LinkChanged:
         return ("link", 0)
 
 
-Change = TaskChanged | MessageChanged | ConversationChanged | Deleted | LinkChanged
+@dataclass(frozen=True, slots=True)
+class EngineChanged:
+    """Whether the engine can be told of tasks; `detail` is a sentence for the user, or empty."""
+
+    up: bool
+    detail: str = ""
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """See `TaskChanged.key`."""
+        return ("engine", 0)
+
+
+Change = TaskChanged | MessageChanged | ConversationChanged | Deleted | LinkChanged | EngineChanged

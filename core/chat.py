@@ -6,6 +6,7 @@ from typing import Literal
 from uuid import UUID, uuid4
 
 from core.changes import ConversationChanged, Deleted, MessageChanged, Table, TaskChanged
+from core.engine.base import Engine
 from core.errors import InputError, NotFoundError, StoreUnreachableError
 from core.feed import Feed
 from core.models import Conversation, Message, Role, Sent
@@ -22,10 +23,11 @@ SPEAKERS = {Role.USER: "You", Role.ASSISTANT: "Assistant", Role.SYSTEM: "System"
 class ChatService:
     """What can be done with conversations. Errors are those of the store."""
 
-    def __init__(self, store: Store, feed: Feed, workflows: Registry) -> None:
+    def __init__(self, store: Store, feed: Feed, workflows: Registry, engine: Engine) -> None:
         self._store = store
         self._feed = feed
         self._workflows = workflows
+        self._engine = engine
 
     async def send(
         self, conversation_id: int | None, content: str, *, request: UUID | None = None
@@ -41,7 +43,7 @@ class ChatService:
         # PostgreSQL can hold neither NUL nor half a character in a text; nothing else of what was
         # typed is touched.
         content = content.replace("\x00", "").encode("utf-8", "replace").decode()
-        workflow = self._workflows.runnable("chat")
+        workflow = self._workflows.runnable("chat", self._engine.name)
         sent = await self._store.chat_send(
             conversation_id,
             content,
@@ -67,6 +69,8 @@ class ChatService:
             *(MessageChanged(row) for row in sorted(rows.messages, key=lambda row: row.id)),
             *(TaskChanged(row, rows.events) for row in rows.tasks),
         )
+        for task in rows.tasks:
+            self._engine.trigger(task)
 
     async def conversations(self, *, text: str = "", archived: bool = False) -> list[Conversation]:
         """Conversations by latest use; `text` is looked for in titles and messages."""

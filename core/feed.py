@@ -16,6 +16,7 @@ from core.changes import (
     Change,
     ConversationChanged,
     Deleted,
+    EngineChanged,
     Hint,
     LinkChanged,
     LinkState,
@@ -146,6 +147,8 @@ class Feed:
                     self._mirror.forget(table, row_id)
                 case LinkChanged():
                     self._set_state(change)
+                case EngineChanged():
+                    self._publish(change)
 
     def hint(self, hint: Hint) -> None:
         """A row may have changed; it is fetched unless we have that revision already."""

@@ -33,6 +33,16 @@ _ENVIRONMENT: dict[Key, str] = {
     ("llm", "api_key"): "STEPLINE_LLM_API_KEY",
     ("llm", "temperature"): "STEPLINE_LLM_TEMPERATURE",
     ("llm", "max_tokens"): "STEPLINE_LLM_MAX_TOKENS",
+    ("engine",): "STEPLINE_ENGINE",
+    # The names of spec.md, section 5.1, and what it leaves open in their manner.
+    ("n8n", "base_url"): "N8N_BASE_URL",
+    ("n8n", "token"): "N8N_WEBHOOK_TOKEN",
+    ("n8n", "api_key"): "N8N_API_KEY",
+    ("n8n", "basic_auth_user"): "N8N_BASIC_AUTH_USER",
+    ("n8n", "basic_auth_password"): "N8N_BASIC_AUTH_PASSWORD",
+    ("n8n", "database_url"): "N8N_DATABASE_URL",
+    ("supabase", "url"): "SUPABASE_URL",
+    ("supabase", "anon_key"): "SUPABASE_ANON_KEY",
     ("animation",): "STEPLINE_ANIMATION",
     ("theme",): "STEPLINE_THEME",
     ("ascii",): "STEPLINE_ASCII",
@@ -110,7 +120,8 @@ def _file_layer(declared: "Values", document: Document, table: Key) -> Layer:
 def _given(values: BaseModel) -> dict[Key, Any]:
     """The values that were given, each by its key."""
     given: dict[Key, Any] = {}
-    for name in values.model_fields_set & {*Values.model_fields, *LlmValues.model_fields}:
+    # `FileValues` has two more fields, which are no settings.
+    for name in values.model_fields_set - {"profile", "profiles"}:
         value: object = getattr(values, name)
         if isinstance(value, BaseModel):
             given |= {(name, *key): each for key, each in _given(value).items()}
@@ -192,11 +203,29 @@ class LlmValues(Table):
     max_tokens: Annotated[StrictInt, Field(ge=1)] | None = None
 
 
+class N8nValues(Table):
+    """The `[n8n]` table; what each key means is told in `core.settings.N8nSettings`."""
+
+    base_url: Annotated[_Text, AfterValidator(_web_address)] | None = None
+    token: _Secret | None = None
+    api_key: _Secret | None = None
+    basic_auth_user: _Text | None = None
+    basic_auth_password: _Secret | None = None
+    database_url: Annotated[_Secret, AfterValidator(_database_address)] | None = None
+
+
+class SupabaseValues(Table):
+    """The `[supabase]` table; what each key means is told in `core.settings.SupabaseSettings`."""
+
+    url: Annotated[_Text, AfterValidator(_web_address)] | None = None
+    anon_key: _Secret | None = None
+
+
 class Values(Table):
     """What each of the three places can set; the meanings are told in `core.settings.Settings`."""
 
-    store: Literal["embedded", "postgres"] | None = None
-    engine: Literal["local"] | None = None
+    store: Literal["embedded", "postgres", "supabase"] | None = None
+    engine: Literal["local", "n8n"] | None = None
     database_url: Annotated[_Secret, AfterValidator(_database_address)] | None = None
     data_dir: _PathText | None = None
     workflows_file: _PathText | None = None
@@ -207,6 +236,8 @@ class Values(Table):
     theme: _Text | None = None
     ascii: StrictBool | None = None
     llm: LlmValues = LlmValues()
+    n8n: N8nValues = N8nValues()
+    supabase: SupabaseValues = SupabaseValues()
     keys: Annotated[dict[str, _Text], BeforeValidator(_action_ids)] = Field(default_factory=dict)
 
 

@@ -8,6 +8,7 @@ from getpass import getuser
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from core.chat import ChatService
+from core.engine.base import Engine
 from core.errors import ConfigError
 from core.feed import Feed
 from core.settings import Settings
@@ -20,37 +21,44 @@ _LOCAL_USER = "local user"
 
 
 class Session:
-    """Settings, workflows, store, feed and services. Made by `Session.open`, ended by `close`."""
+    """Settings, workflows, store, engine, feed and services. Made by `Session.open`, ended by
+    `close`."""
 
     def __init__(
-        self, settings: Settings, workflows: Registry, store: Store, resources: AsyncExitStack
+        self,
+        settings: Settings,
+        workflows: Registry,
+        store: Store,
+        feed: Feed,
+        engine: Engine,
+        resources: AsyncExitStack,
     ) -> None:
         self.settings = settings
         self.workflows = workflows
         self.store = store
-        self.feed = Feed(store)
-        self.tasks = TaskService(store, self.feed, workflows)
-        self.chat = ChatService(store, self.feed, workflows)
+        self.feed = feed
+        self.engine = engine
+        self.tasks = TaskService(store, feed, workflows, engine)
+        self.chat = ChatService(store, feed, workflows, engine)
         self._resources = resources
 
     @classmethod
     async def open(cls, settings: Settings, *, live: bool = True, worker: bool = True) -> "Session":
         """Starts or reaches the database, brings an embedded one's schema up to date, connects.
 
-        `live` starts the feed. `worker` sees to it that, with the embedded database, a local
-        worker process runs for as long as it is needed. Raises SteplineError; then nothing is
-        left open that this call opened.
+        `live` starts the feed. `worker` sees to it that, with the embedded database and the local
+        engine, a worker process runs for as long as it is needed. Raises SteplineError; then
+        nothing is left open that this call opened.
         """
-        workflows = load_workflows(settings.workflows_file, os.environ)
+        ids = settings.n8n.workflow_ids
+        workflows = load_workflows(settings.workflows_file, {**ids, **os.environ})
         async with AsyncExitStack() as stack:
             store = await _open_store(settings, stack)
-            if worker and settings.store == "embedded":
-                from core.engine.local.supervisor import WorkerSupervisor
-
-                supervisor = WorkerSupervisor(settings)
-                await supervisor.start()
-                stack.push_async_callback(supervisor.stop)
-            session = cls(settings, workflows, store, stack.pop_all())
+            feed = Feed(store)
+            engine = _engine(settings, store, feed, workflows, worker=worker)
+            stack.push_async_callback(engine.close)
+            await engine.start(feed.note)
+            session = cls(settings, workflows, store, feed, engine, stack.pop_all())
         if live:
             await session.feed.start()
         return session
@@ -76,6 +84,14 @@ def user_of(settings: Settings) -> tuple[UUID, str]:
     except ValueError:
         email = name if "@" in name else f"{name.replace(' ', '.')}@localhost"
         return uuid5(NAMESPACE_URL, f"stepline:user:{name}"), email
+
+
+def _engine(
+    settings: Settings, store: Store, feed: Feed, workflows: Registry, *, worker: bool
+) -> Engine:
+    from core.engine.local.engine import LocalEngine
+
+    return LocalEngine(settings, worker=worker and settings.store == "embedded")
 
 
 async def _open_store(settings: Settings, stack: AsyncExitStack) -> Store:

@@ -3,7 +3,7 @@
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
@@ -12,7 +12,14 @@ from platformdirs.unix import Unix
 from pydantic import SecretStr
 
 from core.errors import ConfigError
-from core.layers import FileValues, Layer, command_line_layer, environment_layer, file_layers
+from core.layers import (
+    FileValues,
+    Layer,
+    Values,
+    command_line_layer,
+    environment_layer,
+    file_layers,
+)
 from core.locate import Key
 from core.suggest import did_you_mean
 from core.tomlfile import Document, dotted, read_toml
@@ -25,11 +32,18 @@ _APP = "stepline"
 _MASK = "********"
 _URL: Key = ("llm", "base_url")
 _API_KEY: Key = ("llm", "api_key")
+_SECRETS: dict[Key, Key] = {
+    ("n8n", "token"): ("n8n", "base_url"),
+    ("n8n", "api_key"): ("n8n", "base_url"),
+    ("n8n", "basic_auth_password"): ("n8n", "base_url"),
+    ("supabase", "anon_key"): ("supabase", "url"),
+}
+"""A secret -> the address that it belongs to."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LlmSettings:
-    """Which model answers in a chat, where the local worker is what calls it."""
+    """Which model answers in a chat."""
 
     base_url: str = OPENROUTER
     """Where the OpenAI-compatible API is, without `/chat/completions` and without a last slash."""
@@ -49,17 +63,48 @@ class LlmSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class N8nSettings:
+    """Which n8n runs the tasks, with the engine `n8n`."""
+
+    base_url: str | None = None
+    """Where its editor and its webhooks are, without a last slash; never None with that engine."""
+    token: SecretStr | None = None
+    """Sent to the webhooks in the header `X-Stepline-Token`."""
+    api_key: SecretStr | None = None
+    """For its public API: `stepline n8n` needs it, and stopping an execution at once."""
+    basic_auth_user: str | None = None
+    """Where a proxy before it asks for one."""
+    basic_auth_password: SecretStr | None = None
+    """See `basic_auth_user`."""
+    database_url: SecretStr | None = None
+    """URL of the database as n8n reaches it, for a role with the rights of `stepline_worker`."""
+    workflow_ids: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What `stepline n8n push` wrote: environment variable of `workflows.toml` -> workflow id."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupabaseSettings:
+    """Which Supabase project the store `supabase` is in."""
+
+    url: str | None = None
+    """The project's address, without a last slash; never None with that store."""
+    anon_key: SecretStr | None = None
+    """Its anon (publishable) key; never None with that store, never a service key."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """Everything that can be set, after file, environment and command line were put together."""
 
     profile: str = EMBEDDED
     """The profile in use: a `[profiles.NAME]` table of the file, or `embedded`."""
-    store: Literal["embedded", "postgres"] = "embedded"
-    """Where the data is: in the bundled PostgreSQL, or in the one at `database_url`.
+    store: Literal["embedded", "postgres", "supabase"] = "embedded"
+    """Where the data is: in the bundled PostgreSQL, in the one at `database_url`, or in a Supabase
+    project.
 
-    Where it is not set, a database URL makes it `postgres`."""
-    engine: Literal["local"] = "local"
-    """What runs the tasks."""
+    Where it is not set, the address of a project makes it `supabase`, a database URL `postgres`."""
+    engine: Literal["local", "n8n"] = "local"
+    """What runs the tasks; where it is not set, the address of an n8n makes it `n8n`."""
     database_url: SecretStr | None = None
     """URL or conninfo of the PostgreSQL that the store `postgres` uses; never None with it."""
     data_dir: Path
@@ -73,7 +118,11 @@ class Settings:
     user: str | None = None
     """Whom to act as in the database; None: the store's own default."""
     llm: LlmSettings = LlmSettings()
-    """Which model answers."""
+    """Which model answers, where the local worker is what calls it."""
+    n8n: N8nSettings = N8nSettings()
+    """Which n8n, with the engine `n8n`."""
+    supabase: SupabaseSettings = SupabaseSettings()
+    """Which project, with the store `supabase`."""
     animation: Literal["full", "reduced", "none"] = "full"
     """How much moves on the screen."""
     mouse: bool = True
@@ -142,11 +191,24 @@ def load_settings(
         values |= layer.values
         sources |= {dotted(key): layer.source(key) for key in layer.values}
     _choose_api_key(layers, env, values, sources)
+    _drop_strange_secrets(layers, values, sources)
     settings = _settings(name, document.path, values, sources)
     if settings.store == "postgres" and settings.database_url is None:
         raise ConfigError(
             f'store is "postgres" ({settings.source("store")}) but there is no database URL; '
             "put database_url beside it, or set STEPLINE_DB_URL."
+        )
+    if settings.engine == "n8n" and settings.n8n.base_url is None:
+        raise ConfigError(
+            f'engine is "n8n" ({settings.source("engine")}) but there is no address of one; '
+            "put base_url into [n8n], or set N8N_BASE_URL."
+        )
+    if settings.store == "supabase" and (
+        settings.supabase.url is None or settings.supabase.anon_key is None
+    ):
+        raise ConfigError(
+            f'store is "supabase" ({settings.source("store")}) but its url or its anon key is '
+            "missing; put both into [supabase], or set SUPABASE_URL and SUPABASE_ANON_KEY."
         )
     return replace(settings, warnings=tuple(_warnings(settings, declared)))
 
@@ -156,7 +218,7 @@ def describe(settings: Settings) -> list[Shown]:
     flat: dict[str, object] = {}
     for name in (each.name for each in fields(Settings)):
         value: object = getattr(settings, name)
-        if isinstance(value, LlmSettings):
+        if is_dataclass(value):
             flat |= {f"{name}.{key.name}": getattr(value, key.name) for key in fields(value)}
         elif name == "keys":
             flat |= {f"{name}.{key}": each for key, each in settings.keys.items()}
@@ -241,27 +303,55 @@ def _choose_api_key(
         sources[dotted(_API_KEY)] += f" is not used: it was given for {key_url}"
 
 
+def _drop_strange_secrets(
+    layers: list[Layer], values: dict[Key, Any], sources: dict[str, str]
+) -> None:
+    """Sees to it that a secret of the file goes to the address in force where it stands only."""
+    for secret, address in _SECRETS.items():
+        at, given_for, in_file = None, None, False
+        for layer in layers:
+            at = layer.values.get(address, at)
+            if secret in layer.values:
+                given_for, in_file = at, layer.from_file
+        if in_file and given_for != at:
+            del values[secret]
+            sources[dotted(secret)] += f" is not used: it was given for {given_for}"
+
+
 def _settings(
     profile: str, config_file: Path, values: Mapping[Key, Any], sources: dict[str, str]
 ) -> Settings:
     own_workflows = config_file.with_name("workflows.toml")
     workflows = own_workflows if own_workflows.exists() else default_workflows_file()
     chosen = cast("Path | None", values.get(("data_dir",)))
-    store = "postgres" if ("database_url",) in values else "embedded"
-    if ("database_url",) in values:
+    store, engine = "embedded", "local"
+    if ("supabase", "url") in values:
+        store = "supabase"
+        sources.setdefault("store", f"because of the project ({sources['supabase.url']})")
+    elif ("database_url",) in values:
+        store = "postgres"
         sources.setdefault("store", f"because of the database URL ({sources['database_url']})")
+    if ("n8n", "base_url") in values:
+        engine = "n8n"
+        sources.setdefault("engine", f"because of the n8n ({sources['n8n.base_url']})")
     own: dict[str, Any] = {
         "store": store,
+        "engine": engine,
         "data_dir": platformdirs.user_data_path(_APP),
         "workflows_file": workflows,
         **{str(key[0]): value for key, value in values.items() if len(key) == 1},
     }
-    llm: dict[str, Any] = {str(key[1]): value for key, value in values.items() if key[0] == "llm"}
+
+    def table(name: str) -> dict[str, Any]:
+        return {str(key[1]): value for key, value in values.items() if key[0] == name}
+
     # Each value was checked where it was read; see `core.layers`.
     return Settings(
         **own,
-        llm=LlmSettings(**llm),
-        keys={str(key[1]): value for key, value in values.items() if key[0] == "keys"},
+        llm=LlmSettings(**table("llm")),
+        n8n=N8nSettings(**table("n8n")),
+        supabase=SupabaseSettings(**table("supabase")),
+        keys=table("keys"),
         profile=profile,
         state_dir=chosen / "state" if chosen else platformdirs.user_state_path(_APP),
         config_file=config_file,
@@ -271,7 +361,7 @@ def _settings(
 
 def _warnings(settings: Settings, declared: FileValues) -> Iterator[str]:
     tables = [declared, *declared.profiles.values()]
-    if any(table.database_url or table.llm.api_key for table in tables):
+    if any(_secrets_of(table) for table in tables):
         mode = settings.config_file.stat().st_mode
         if mode & (stat.S_IRGRP | stat.S_IROTH):
             path = settings.config_file
@@ -284,6 +374,11 @@ def _warnings(settings: Settings, declared: FileValues) -> Iterator[str]:
         )
 
 
+def _secrets_of(table: Values) -> bool:
+    given = (table.database_url, table.llm.api_key, table.n8n.token, table.n8n.api_key)
+    return any(given) or bool(table.n8n.basic_auth_password or table.n8n.database_url)
+
+
 def _shown(value: object) -> str:
     match value:
         case None:
@@ -292,5 +387,7 @@ def _shown(value: object) -> str:
             return _MASK
         case bool():
             return "true" if value else "false"
+        case dict() if not value:
+            return "none"
         case _:
             return str(value)

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from core.changes import Change, Deleted, Table, TaskChanged
+from core.engine.base import Engine
 from core.errors import NotFoundError
 from core.feed import Feed
 from core.models import NEWEST_FIRST, JsonObject, Task, TaskFilter, TaskOrder
@@ -15,10 +16,11 @@ from core.workflows import Registry
 class TaskService:
     """What can be done with tasks of any type. Errors are those of the store and the registry."""
 
-    def __init__(self, store: Store, feed: Feed, workflows: Registry) -> None:
+    def __init__(self, store: Store, feed: Feed, workflows: Registry, engine: Engine) -> None:
         self._store = store
         self._feed = feed
         self._workflows = workflows
+        self._engine = engine
 
     async def create(self, task_type: str, input_data: JsonObject) -> Task:
         """A new pending task.
@@ -26,24 +28,28 @@ class TaskService:
         Raises UnknownTaskTypeError, WorkflowNotConfiguredError or InputError before anything is
         written.
         """
-        workflow = self._workflows.runnable(task_type)
+        workflow = self._workflows.runnable(task_type, self._engine.name)
         self._workflows.validate(workflow, input_data)
         task = await self._store.task_create(
             task_type, input_data, workflow.timeout_seconds, workflow.workflow_id
         )
+        self._engine.trigger(task)
         return self._noted(task)
 
     async def retry(self, task_id: int) -> Task:
         """A new attempt with the same input; the old task stays as it ended."""
         old = (await self.get(task_id)).task
-        self._workflows.runnable(old.task_type)
+        self._workflows.runnable(old.task_type, self._engine.name)
         task = await self._store.task_retry(task_id)
         self._feed.hint_task(task_id)
+        self._engine.trigger(task)
         return self._noted(task)
 
     async def cancel(self, task_id: int) -> Task:
         """Cancels a task that is pending or processing; its engine stops soon after."""
-        return self._noted(await self._store.task_cancel(task_id))
+        task = self._noted(await self._store.task_cancel(task_id))
+        await self._engine.stop(task)
+        return task
 
     async def get(self, task_id: int) -> TaskChanged:
         """A task as it is now, with its events; raises NotFoundError."""

@@ -5,10 +5,11 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, Field, StrictBool, StrictInt, StrictStr
 
+from core.engine.base import EngineName
 from core.errors import InputError, UnknownTaskTypeError, WorkflowNotConfiguredError
 from core.inputs import InputSchema, Problem, find_problems
 from core.models import JsonObject
@@ -50,6 +51,8 @@ class Workflow:
     """Whether the local worker has an implementation."""
     workflow_variable: str | None = None
     """The environment variable that `workflow_id` is read from, if it is read from one."""
+    stream: bool = False
+    """Whether its webhook answers with the result as it comes (n8n's `responseMode: streaming`)."""
 
 
 class Registry:
@@ -79,7 +82,7 @@ class Registry:
             )
         return found
 
-    def runnable(self, task_type: str, engine: Literal["local"] = "local") -> Workflow:
+    def runnable(self, task_type: str, engine: EngineName) -> Workflow:
         """The workflow of that type if `engine` can run it.
 
         Raises `UnknownTaskTypeError`, or `WorkflowNotConfiguredError` where nothing would ever
@@ -92,6 +95,12 @@ class Registry:
                 f'Task type "{task_type}" has no workflow that can run here: the local worker '
                 f"runs only {able}, so use one of those, or have a workflow for it written "
                 f"(see {self.path})."
+            )
+        if engine == "n8n" and workflow.workflow_id is None:
+            where = workflow.workflow_variable or f"workflow_id in {self.path}"
+            raise WorkflowNotConfiguredError(
+                f'Task type "{task_type}" has no workflow in n8n yet: `stepline n8n push` puts '
+                f"those of stepline there; set {where} for one of your own."
             )
         return workflow
 
@@ -136,6 +145,7 @@ def _workflow(name: str, declared: "_Type", document: Document, env: Mapping[str
         steps=tuple(Step(step.name, step.label, step.icon) for step in declared.steps),
         input_schema=schema,
         local=declared.local,
+        stream=declared.stream,
         workflow_variable=found[1] if found else None,
     )
 
@@ -196,6 +206,7 @@ class _Type(Table):
     webhook_path: Annotated[StrictStr, AfterValidator(_path)]
     timeout_seconds: Annotated[StrictInt, Field(ge=1, le=7 * 24 * 3600)]
     local: StrictBool = False
+    stream: StrictBool = False
     steps: Annotated[tuple[_Step, ...], AfterValidator(_distinct)] = ()
     input: InputSchema = InputSchema()
 

@@ -59,7 +59,7 @@ def load(tmp_path: Path, text: str, env: dict[str, str] | None = None) -> Regist
 def test_all_six_types_are_declared_and_chat_is_the_one_that_runs(shipped: Registry) -> None:
     assert [workflow.task_type for workflow in shipped.all()] == TYPES
     assert [workflow.task_type for workflow in shipped.all() if workflow.local] == ["chat"]
-    assert shipped.runnable("chat").timeout_seconds == 180
+    assert shipped.runnable("chat", "local").timeout_seconds == 180
     assert shipped.get("email").timeout_seconds == 300
     assert shipped.get("data_import").timeout_seconds == 600
     assert {w.task_type: w.webhook_path for w in shipped.all()} == {
@@ -189,7 +189,7 @@ def test_a_hostile_input_gives_a_short_and_clean_sentence(shipped: Registry) -> 
 
 def test_an_unknown_type_names_the_nearest_and_all(shipped: Registry) -> None:
     with pytest.raises(UnknownTaskTypeError) as caught:
-        shipped.runnable("emial")
+        shipped.runnable("emial", "local")
     assert str(caught.value) == (
         'There is no task type "emial"; did you mean "email"? Known types: '
         + ", ".join(TYPES)
@@ -206,7 +206,7 @@ def test_a_type_that_nothing_here_runs(task_type: str) -> None:
     registry = load_workflows(SHIPPED, configured)
     assert registry.get(task_type).workflow_id == "abc"
     with pytest.raises(WorkflowNotConfiguredError, match=f'"{task_type}".*only chat'):
-        registry.runnable(task_type)
+        registry.runnable(task_type, "local")
 
 
 @pytest.mark.parametrize(

@@ -220,7 +220,7 @@ class TaskFormScreen(FittedScreen[int | None]):
 
 def _reason(session: Session, workflow: Workflow) -> str:
     try:
-        session.workflows.runnable(workflow.task_type)
+        session.workflows.runnable(workflow.task_type, session.engine.name)
     except WorkflowNotConfiguredError as error:
         return str(error)
     return ""
