@@ -1,0 +1,81 @@
+"""Puts the exports into a test's n8n: credentials first, then what refers to them by name."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from psycopg.conninfo import conninfo_to_dict
+
+from tests.support.n8n_server import N8nServer
+
+WORKFLOWS = Path(__file__).parents[2] / "workflows"
+TOKEN = "the-webhook's-token"
+Export = dict[str, Any]
+
+
+@dataclass
+class Publisher:
+    """What was made so far; ids by name."""
+
+    server: N8nServer
+    credentials: dict[str, str] = field(default_factory=dict)
+    workflows: dict[str, str] = field(default_factory=dict)
+
+    def credential(self, name: str, kind: str, data: dict[str, Any]) -> None:
+        made = self.server.api("POST", "/credentials", {"name": name, "type": kind, "data": data})
+        self.credentials[name] = made["id"]
+
+    def database(self, conninfo: str, password: str) -> None:
+        """The credential of the Postgres nodes: the worker's role."""
+        where = conninfo_to_dict(conninfo)
+        data = {
+            "host": where["host"],
+            "port": 5432,
+            "database": where["dbname"],
+            "user": "stepline_worker",
+            "password": password,
+            "ssl": "disable",
+            "sshTunnel": False,
+            "maxConnections": 10,
+            "allowUnauthorizedCerts": False,
+        }
+        self.credential("stepline database", "postgres", data)
+
+    def webhook(self) -> None:
+        """The credential of the webhooks."""
+        data = {"name": "X-Stepline-Token", "value": TOKEN}
+        self.credential("stepline webhook", "httpHeaderAuth", data)
+
+    def model(self, url: str) -> None:
+        """The credential of the model calls."""
+        self.credential(
+            "stepline model", "openAiApi", {"apiKey": "sk-test", "url": url, "header": False}
+        )
+
+    def workflow(
+        self, file: str, change: Callable[[Export], None] = lambda _: None, **settings: Any
+    ) -> str:
+        """Creates and activates one export, changed where a test wants it so; its id."""
+        export: Export = json.loads((WORKFLOWS / f"{file}.json").read_text())
+        for node in export["nodes"]:
+            for credential in node.get("credentials", {}).values():
+                credential["id"] = self.credentials[credential["name"]]
+        export["settings"] |= settings
+        change(export)
+        made: str = self.server.api("POST", "/workflows", export)["id"]
+        self.workflows[file] = made
+        self.server.api("POST", f"/workflows/{made}/activate")
+        return made
+
+
+def node_of(export: Export, name: str) -> dict[str, Any]:
+    """A node of an export by its name."""
+    return next(node for node in export["nodes"] if node["name"] == name)
+
+
+def set_field(export: Export, node: str, name: str, value: object) -> None:
+    """Changes one field of a Set node."""
+    fields = node_of(export, node)["parameters"]["assignments"]["assignments"]
+    next(each for each in fields if each["name"] == name)["value"] = value
