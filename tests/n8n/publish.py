@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 from psycopg.conninfo import conninfo_to_dict
 
-from tests.support.n8n_server import N8nServer
+from tests.support.n8n_server import N8nServer, wait_until
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
 TOKEN = "the-webhook's-token"
@@ -68,6 +69,20 @@ class Publisher:
         self.workflows[file] = made
         self.server.api("POST", f"/workflows/{made}/activate")
         return made
+
+    def wait_for_webhooks(self) -> None:
+        """Waits until every webhook is there: n8n says `active` some time before."""
+        for file in self.workflows:
+            export = self.server.api("GET", f"/workflows/{self.workflows[file]}")
+            for node in export["nodes"]:
+                if node["type"] == "n8n-nodes-base.webhook":
+                    url = f"{self.server.base_url}/webhook/{node['parameters']['path']}"
+                    # Without the token it answers 403, before it is there 404.
+                    wait_until(lambda url=url: _status(url) == 403, lambda url=url: url)
+
+
+def _status(url: str) -> int:
+    return httpx.post(url, json={}, trust_env=False, timeout=30).status_code
 
 
 def node_of(export: Export, name: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -230,8 +230,6 @@ def _end(process: subprocess.Popen[bytes], sign: signal.Signals) -> None:
     except (ProcessLookupError, subprocess.TimeoutExpired):
         pass
     finally:
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(group, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         process.wait(10)
