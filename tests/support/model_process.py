@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -19,8 +20,16 @@ class ModelProcess:
 
     def open(self, gate: str) -> None:
         """Lets every answer go on that waits, or will wait, at `gate:NAME`."""
-        url = self.url.removesuffix("/v1") + f"/_gate/{gate}"
-        httpx.post(url, trust_env=False, timeout=30).raise_for_status()
+        self._call("POST", f"/_gate/{gate}")
+
+    def requests(self) -> list[dict[str, Any]]:
+        """What was asked so far: `messages`, `disconnected`, `sent`."""
+        asked: list[dict[str, Any]] = self._call("GET", "/_requests")
+        return asked
+
+    def _call(self, method: str, path: str) -> Any:
+        url = self.url.removesuffix("/v1") + path
+        return httpx.request(method, url, trust_env=False, timeout=30).raise_for_status().json()
 
 
 @contextmanager

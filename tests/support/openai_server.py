@@ -24,6 +24,7 @@ choose (several words work together; anything else is echoed):
     empty length filter html garbage hostile
 
 `GET /_requests` tells what was asked: [{"messages": [...], "disconnected": bool, "sent": bool}].
+A request with `"stream": false` gets the same answer as one JSON object.
 As a process: `python -m tests.support.openai_server [--port N] [--script WORDS]` prints its base
 URL on one line and serves until its stdin ends or it is killed.
 """
@@ -36,7 +37,7 @@ import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 429: "Too Many Requests"}
@@ -212,6 +213,8 @@ class OpenAiServer:
             self._arrived.append(request)
             self._new.set()
             reply = self.replies.popleft() if self.replies else self._obey(request)
+            if reply.body is None and request.json.get("stream") is False:
+                reply = _whole(reply)
             await _until_left(reader, request, _write(writer, reply))
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
@@ -351,6 +354,38 @@ async def _write(writer: asyncio.StreamWriter, reply: Reply) -> None:
             await writer.drain()
     writer.write(b"0\r\n\r\n")
     await writer.drain()
+
+
+def _whole(reply: Reply) -> Reply:
+    """The same answer as one JSON object; what it waits for comes before, its cut in the middle."""
+    message: dict[str, Any] = {"role": "assistant", "content": ""}
+    choice: dict[str, Any] = {"index": 0, "message": message}
+    value: dict[str, Any] = {"id": "gen-1", "object": "chat.completion", "choices": [choice]}
+    waits: list[Part] = []
+    cut: list[Part] = []
+    for part in reply.parts:
+        match part:
+            case asyncio.Event() | Pause():
+                waits.append(part)
+            case Break() | Hang():
+                cut = [part]
+                break
+            case str():
+                message["content"] += part
+            case Reasoning():
+                message[part.field] = message.get(part.field, "") + part.text
+            case dict():
+                value |= {key: part[key] for key in ("model", "usage", "error") if key in part}
+                for each in part["choices"]:
+                    choice["finish_reason"] = each["finish_reason"]
+            case bytes() if part.startswith(b"data: {"):
+                cut = [part]
+                break
+            case bytes():
+                pass
+    body = json.dumps(value).encode()
+    parts = [body[: len(body) // 2], *cut] if cut else [body]
+    return replace(reply, parts=[*waits, *parts], content_type="application/json")
 
 
 async def _bytes_of(part: Part, writer: asyncio.StreamWriter) -> bytes | None:
