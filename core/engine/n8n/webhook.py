@@ -47,8 +47,7 @@ class Webhook:
     """The webhooks of one n8n."""
 
     def __init__(self, settings: "N8nSettings") -> None:
-        assert settings.base_url is not None
-        self.base_url = settings.base_url
+        self.base_url = settings.base_url or ""
         self._headers: dict[str, str] = {}
         if settings.token is not None:
             self._headers[TOKEN_HEADER] = settings.token.get_secret_value()
