@@ -406,9 +406,9 @@ def test_the_template_says_nothing_by_itself_and_is_right_when_uncommented(home:
 
 
 def test_the_template_names_every_key(home: Home) -> None:
-    keys = {line.key.removeprefix("llm.") for line in describe(load_settings(env={}))}
+    keys = {line.key.rpartition(".")[2] for line in describe(load_settings(env={}))}
     named = set(re.findall(r"^#(\w+) =", template(), flags=re.MULTILINE))
-    assert keys - named == {"state_dir", "config_file"}
+    assert keys - named == {"state_dir", "config_file", "workflow_ids"}
 
 
 def test_settings_cannot_be_changed(home: Home) -> None:

@@ -92,9 +92,8 @@ class WebhookServer:
             writer.close()
 
     async def _answer(self, writer: asyncio.StreamWriter, status: int, chunks: Chunks) -> None:
-        writer.write(
-            f"HTTP/1.1 {status} X\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n".encode()
-        )
+        headers = "connection: close\r\ntransfer-encoding: chunked\r\n"
+        writer.write(f"HTTP/1.1 {status} X\r\n{headers}\r\n".encode())
         for chunk in chunks:
             if isinstance(chunk, asyncio.Event):
                 await chunk.wait()

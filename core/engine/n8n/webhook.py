@@ -83,10 +83,9 @@ class Webhook:
             "input_data": task.input_data,
             "user_id": str(task.created_by),
         }
-        timeout = self._client.timeout
-        if workflow.stream:
-            # The answer is the result, as long as that takes.
-            timeout = httpx.Timeout(timeout, read=float(workflow.timeout_seconds))
+        # A streaming one answers with its result, as long as that takes.
+        read = float(workflow.timeout_seconds) if workflow.stream else _ANSWER
+        timeout = httpx.Timeout(_ANSWER, connect=_CONNECT, read=read, pool=None)
         url = f"{self.base_url}/webhook/{workflow.webhook_path}"
         request = self._client.build_request(
             "POST", url, json=body, headers=self._headers, timeout=timeout

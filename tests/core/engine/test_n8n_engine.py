@@ -87,12 +87,13 @@ async def said(session: Session, task_id: int, words: str) -> Task:
 
 
 def outcomes(database: Database, task_id: int) -> list[str]:
-    rows = database.query(
-        "SELECT event_data ->> 'outcome' AS outcome FROM task_events "
-        "WHERE task_id = %s AND event_type = 'webhook_sent' ORDER BY id",
-        (task_id,),
-    )
-    return [row["outcome"] for row in rows]
+    with database.owner() as owner:
+        rows = owner.execute(
+            "SELECT event_data ->> 'outcome' AS outcome FROM task_events "
+            "WHERE task_id = %s AND event_type = 'webhook_sent' ORDER BY id",
+            (task_id,),
+        )
+        return [row["outcome"] for row in rows]
 
 
 async def test_the_webhook_is_called_with_the_spec_payload_and_the_token(
@@ -238,7 +239,7 @@ async def test_text_that_streams_in_is_shown_and_the_database_has_the_last_word(
 ) -> None:
     streaming = tmp_path / "workflows.toml"
     text = settings.workflows_file.read_text()
-    streaming.write_text(text.replace("local = true", "local = true\nstream = true", 1))
+    streaming.write_text(text.replace("\nlocal = true\n", "\nlocal = true\nstream = true\n", 1))
     rest = asyncio.Event()
 
     def chunk(kind: str, content: str = "") -> bytes:
