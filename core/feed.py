@@ -26,6 +26,7 @@ from core.changes import (
 )
 from core.errors import SteplineError, StoreUnreachableError
 from core.mirror import Key, Mirror
+from core.models import JsonObject, Message
 from core.store.base import Store, Wanted
 
 _log = logging.getLogger(__name__)
@@ -149,6 +150,15 @@ class Feed:
                     self._set_state(change)
                 case EngineChanged():
                     self._publish(change)
+
+    def preview(self, message: Message, content: str) -> None:
+        """Shows an answer as far as it is known, until its row says more.
+
+        `message` is the row as it was last fetched; `content` was cleaned.
+        """
+        if not self._mirror.knows(Hint(Table.MESSAGES, message.id, message.revision + 1)):
+            part: JsonObject = {"content": content, "metadata": {"partial": True}}
+            self._publish(MessageChanged(message.model_copy(update=part)))
 
     def hint(self, hint: Hint) -> None:
         """A row may have changed; it is fetched unless we have that revision already."""

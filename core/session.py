@@ -24,7 +24,7 @@ class Session:
     """Settings, workflows, store, engine, feed and services. Made by `Session.open`, ended by
     `close`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917
         self,
         settings: Settings,
         workflows: Registry,
@@ -89,6 +89,10 @@ def user_of(settings: Settings) -> tuple[UUID, str]:
 def _engine(
     settings: Settings, store: Store, feed: Feed, workflows: Registry, *, worker: bool
 ) -> Engine:
+    if settings.engine == "n8n":
+        from core.engine.n8n.engine import N8nEngine
+
+        return N8nEngine(settings, store, feed, workflows)
     from core.engine.local.engine import LocalEngine
 
     return LocalEngine(settings, worker=worker and settings.store == "embedded")

@@ -48,7 +48,7 @@ class TaskService:
     async def cancel(self, task_id: int) -> Task:
         """Cancels a task that is pending or processing; its engine stops soon after."""
         task = self._noted(await self._store.task_cancel(task_id))
-        await self._engine.stop(task)
+        self._engine.stop(task)
         return task
 
     async def get(self, task_id: int) -> TaskChanged:

@@ -37,8 +37,9 @@ class Engine(Protocol):
         """Sees to it that the engine knows of a pending task; returns at once."""
         ...
 
-    async def stop(self, task: Task) -> None:
-        """Ends the execution of a task that was just cancelled, where that can be done."""
+    def stop(self, task: Task) -> None:
+        """Ends the execution of a task that was just cancelled, where that can be done; returns at
+        once."""
         ...
 
     def link(self, task: Task) -> str | None:

@@ -108,6 +108,10 @@ class Store(Protocol):
         """Cancels a pending or processing task."""
         ...
 
+    async def task_triggered(self, task_id: int, outcome: str, message: str) -> Task:
+        """Notes what came of telling the engine: sent, unconfirmed, unreachable or refused."""
+        ...
+
     async def task_expire(self) -> int:
         """Every overdue task becomes `timeout`; how many did."""
         ...

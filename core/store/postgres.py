@@ -99,6 +99,11 @@ class PostgresStore:
         """See `Store.task_cancel`."""
         return await self._one(Task, "task_cancel", {"task": task_id})
 
+    async def task_triggered(self, task_id: int, outcome: str, message: str) -> Task:
+        """See `Store.task_triggered`."""
+        values = {"task": task_id, "outcome": outcome, "message": message}
+        return await self._one(Task, "task_triggered", values)
+
     async def task_expire(self) -> int:
         """See `Store.task_expire`."""
         rows = await self._rows("task_expire", {})

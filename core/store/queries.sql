@@ -15,6 +15,9 @@ SELECT * FROM public.task_retry(%(task)s);
 -- name: task_cancel
 SELECT * FROM public.task_cancel(%(task)s);
 
+-- name: task_triggered
+SELECT * FROM public.task_triggered(%(task)s, %(outcome)s, %(message)s);
+
 -- name: task_expire
 SELECT public.task_expire();
 

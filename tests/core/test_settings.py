@@ -393,7 +393,8 @@ def test_the_template_says_nothing_by_itself_and_is_right_when_uncommented(home:
     loud = re.sub(r"^#(?=[\w\"\[])", "", template(), flags=re.MULTILINE)
     # What has no default is an example there; everything else is the default.
     home.write(loud)
-    examples = {"database_url", "store", "user", "ascii", "llm.api_key", "data_dir"}
+    examples = {"database_url", "store", "engine", "user", "ascii", "llm.api_key", "data_dir"}
+    examples |= {key for key in (line.key for line in describe(silent)) if key[:3] in ("n8n", "sup")}
     before = {line.key: line.value for line in describe(silent)}
     after = {line.key: line.value for line in describe(load_settings(env={}))}
     changed = {key for key in before if after[key] != before[key]}

@@ -74,10 +74,9 @@ def published(n8n: N8nServer, n8n_database: Database, model: ModelProcess) -> Pu
         node_of(export, "Webhook")["parameters"]["path"] = "chat/streaming"
 
     publisher.workflow("chat", settle, errorWorkflow=failure, executionTimeout=60)
-    if (Path(__file__).parents[2] / "workflows" / "chat-streaming.json").exists():
-        publisher.workflow(
-            "chat-streaming", settle_streaming, errorWorkflow=failure, executionTimeout=60
-        )
+    publisher.workflow(
+        "chat-streaming", settle_streaming, errorWorkflow=failure, executionTimeout=60
+    )
     publisher.wait_for_webhooks()
     return publisher
 

@@ -1,7 +1,8 @@
 """Puts the exports into a test's n8n: credentials first, then what refers to them by name."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,15 +71,60 @@ class Publisher:
         self.server.api("POST", f"/workflows/{made}/activate")
         return made
 
+    @contextmanager
+    def variant(
+        self,
+        file: str,
+        path: str | None,
+        change: Callable[[Export], None] = lambda _: None,
+        **settings: Any,
+    ) -> Iterator[str]:
+        """A changed copy of an export under a path of its own, while this lasts; its id."""
+        old = self.workflows.get(file)
+        address = self.settings_of(file, "base_url") if path is not None else None
+
+        def all_changes(export: Export) -> None:
+            if path is not None:
+                node_of(export, "Webhook")["parameters"]["path"] = path
+                node_of(export, "Webhook")["webhookId"] = path.replace("/", "-")
+                set_field(export, "Settings", "base_url", address)
+            change(export)
+
+        settings = {"errorWorkflow": self.workflows["failure"], "executionTimeout": 60, **settings}
+        made = self.workflow(file, all_changes, **settings)
+        if old is not None:
+            self.workflows[file] = old
+        try:
+            if path is not None:
+                self.wait_for(path)
+            yield made
+        finally:
+            self.server.api("DELETE", f"/workflows/{made}")
+
+    @contextmanager
+    def changed(self, file: str, node: str, name: str, value: object, path: str) -> Iterator[str]:
+        """A variant with one field of a Set node changed."""
+        with self.variant(file, path, lambda export: set_field(export, node, name, value)) as made:
+            yield made
+
+    def settings_of(self, file: str, name: str) -> Any:
+        """A field of the Settings node, as it is in n8n."""
+        export = self.server.api("GET", f"/workflows/{self.workflows[file]}")
+        fields = node_of(export, "Settings")["parameters"]["assignments"]["assignments"]
+        return next(each["value"] for each in fields if each["name"] == name)
+
+    def wait_for(self, path: str) -> None:
+        """Waits until a webhook is there: without the token it answers 403, before that 404."""
+        url = f"{self.server.base_url}/webhook/{path}"
+        wait_until(lambda: _status(url) == 403, lambda: url)
+
     def wait_for_webhooks(self) -> None:
         """Waits until every webhook is there: n8n says `active` some time before."""
         for file in self.workflows:
             export = self.server.api("GET", f"/workflows/{self.workflows[file]}")
             for node in export["nodes"]:
                 if node["type"] == "n8n-nodes-base.webhook":
-                    url = f"{self.server.base_url}/webhook/{node['parameters']['path']}"
-                    # Without the token it answers 403, before it is there 404.
-                    wait_until(lambda url=url: _status(url) == 403, lambda url=url: url)
+                    self.wait_for(node["parameters"]["path"])
 
 
 def _status(url: str) -> int:

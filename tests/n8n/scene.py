@@ -1,5 +1,6 @@
 """A user's conversation, answered by n8n."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,8 @@ from tests.core.engine.scene import Scene
 from tests.n8n.publish import TOKEN, Publisher
 from tests.support.model_process import ModelProcess
 from tests.support.n8n_server import wait_until
+
+_GOING_ON = ("new", "running", "waiting")
 
 
 @dataclass
@@ -38,19 +41,34 @@ class N8nScene(Scene):
             if request["messages"] and text in request["messages"][-1]["content"]
         ]
 
-    def executions(self, task_id: int) -> list[dict[str, Any]]:
+    async def at_model(self, text: str) -> None:
+        """Waits until the model was asked with this text."""
+        await asyncio.to_thread(wait_until, lambda: self.asked(text))
+
+    def execution(self, task_id: int) -> dict[str, Any]:
         """n8n's own record of the execution that claimed a task."""
         execution = self.task(task_id)["n8n_execution_id"]
-        found = self.published.server.api("GET", f"/executions/{execution}")
-        return [found]
+        found: dict[str, Any] = self.published.server.api("GET", f"/executions/{execution}")
+        return found
+
+    def stop(self, task_id: int) -> None:
+        """Stops that execution, as the client does after a cancel."""
+        execution = self.task(task_id)["n8n_execution_id"]
+        self.published.server.api("POST", f"/executions/{execution}/stop")
 
     def ended(self, task_id: int) -> dict[str, Any]:
         """The execution that claimed a task, once it is over."""
+        wait_until(
+            lambda: self.execution(task_id)["status"] not in _GOING_ON,
+            lambda: self.execution(task_id),
+        )
+        return self.execution(task_id)
 
-        def over() -> dict[str, Any] | None:
-            found: dict[str, Any] = self.executions(task_id)[0]
-            return found if found["status"] not in ("new", "running", "waiting") else None
+    def until_idle(self, but: int = 0) -> None:
+        """Waits until n8n works on nothing, but for so many executions."""
 
-        found = wait_until(over, lambda: self.executions(task_id))
-        assert found is not None
-        return found
+        def idle() -> bool:
+            found = self.published.server.api("GET", "/executions?limit=50")["data"]
+            return len([each for each in found if each["status"] in _GOING_ON]) <= but
+
+        wait_until(idle)

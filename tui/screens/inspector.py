@@ -1,6 +1,9 @@
 """One task, whole: facts, timeline, and everything it was given, gave back and went through."""
 
-from collections.abc import Sequence
+import os
+import sys
+import webbrowser
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from pydantic import JsonValue
@@ -13,6 +16,7 @@ from core.changes import Change, Deleted, Table, TaskChanged
 from core.models import TaskFilter
 from core.session import Session
 from tui.actions import bindings, bindings_of
+from tui.clipboard import copy
 from tui.screens.confirm import ConfirmScreen
 from tui.screens.live import LiveScreen, tell, tried
 from tui.widgets.json_tree import JsonTree
@@ -137,8 +141,14 @@ class InspectorScreen(LiveScreen[None]):
             await tried(self, self.session.tasks.cancel(self.task_id))
 
     def action_inspector_link(self) -> None:
-        """Only n8n has a page for an execution."""
-        tell(self, f"Task #{self.task_id} runs on the local worker: no n8n execution to open.")
+        """Opens the execution's page; over SSH its address goes to the user's own clipboard."""
+        task = self._view.task if self._view is not None else None
+        link = self.session.engine.link(task) if task is not None else None
+        if link is None:
+            engine = "the local worker" if self.session.engine.name == "local" else "no execution"
+            tell(self, f"Task #{self.task_id} runs on {engine}: no n8n execution to open.")
+        elif not _has_desktop() or not webbrowser.open(link):
+            tell(self, copy(self.app, link, "the address of the execution"))
 
     def action_inspector_next(self) -> None:
         """To the task below in the list."""
@@ -197,6 +207,12 @@ class InspectorScreen(LiveScreen[None]):
             self._end_search()
         else:
             super().action_app_back()
+
+
+def _has_desktop(env: Mapping[str, str] = os.environ) -> bool:
+    # Without one, `webbrowser` would start a text browser in our terminal.
+    here = "SSH_CONNECTION" not in env and "SSH_TTY" not in env
+    return here and (sys.platform == "darwin" or "DISPLAY" in env or "WAYLAND_DISPLAY" in env)
 
 
 def document(view: TaskChanged, tab: str) -> JsonValue:

@@ -29,6 +29,7 @@ class StatusHeader(Widget):
         self._title = ""
         self._link = LinkChanged(LinkState.CONNECTING)
         self._engine = ""
+        self._engine_up = True
         self._run_count = 0
 
     def show(
@@ -37,15 +38,17 @@ class StatusHeader(Widget):
         title: str | None = None,
         link: LinkChanged | None = None,
         engine: str | None = None,
+        engine_up: bool | None = None,
         running: int | None = None,
     ) -> None:
         """What is not given stays."""
-        old = (self._title, self._link, self._engine, self._run_count)
+        old = (self._title, self._link, self._engine, self._engine_up, self._run_count)
         self._title = self._title if title is None else title
         self._link = self._link if link is None else link
         self._engine = self._engine if engine is None else engine
+        self._engine_up = self._engine_up if engine_up is None else engine_up
         self._run_count = self._run_count if running is None else running
-        if old != (self._title, self._link, self._engine, self._run_count):
+        if old != (self._title, self._link, self._engine, self._engine_up, self._run_count):
             self.refresh()
 
     def render_line(self, y: int) -> Strip:  # noqa: ARG002
@@ -73,11 +76,14 @@ class StatusHeader(Widget):
             LinkState.OFFLINE: symbols.offline,
         }[state]
         engine = f"   {self._engine}" if self._engine and self.size.width >= 60 else ""
+        if not self._engine_up:
+            # Said at any width: nothing will run.
+            engine = f"   {self._engine} down"
         running = f"   {self._run_count} running"
-        if cell_len(engine + running) > self.size.width // 2:
+        if self._engine_up and cell_len(engine + running) > self.size.width // 2:
             engine = ""
         return line(
             (f"{symbol} {state.value}", _STYLES[state]),
-            (engine, styles.DIM),
+            (engine, styles.DIM if self._engine_up else styles.BOLD),
             (running, styles.PLAIN if self._run_count else styles.DIM),
         )

@@ -38,7 +38,7 @@ class LocalEngine:
     def trigger(self, task: Task) -> None:
         """See `Engine.trigger`: the database has told the workers."""
 
-    async def stop(self, task: Task) -> None:
+    def stop(self, task: Task) -> None:
         """See `Engine.stop`: the database has told the workers."""
 
     def link(self, task: Task) -> str | None:  # noqa: ARG002

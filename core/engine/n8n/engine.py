@@ -1,0 +1,321 @@
+"""n8n as an engine: its webhook is called for each task, and again until somebody claims it.
+
+Calling twice is safe, because only one claim can win. What came of a call is noted in the
+database, so that every client sees why a task still waits.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from core.changes import Deleted, EngineChanged, LinkChanged, LinkState, Table, TaskChanged
+from core.engine.base import EngineName
+from core.engine.n8n.api import Api
+from core.engine.n8n.tokens import tokens
+from core.engine.n8n.webhook import CallFailedError, Outcome, Webhook
+from core.errors import SteplineError
+from core.feed import Feed, Subscription
+from core.models import Task, TaskStatus
+from core.store.base import Store, Wanted
+from core.text import clean
+from core.workflows import Registry, Workflow
+
+if TYPE_CHECKING:
+    from core.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+_TRIES = 3
+"""Calls in a row before a task counts as not told, and the wait for n8n begins."""
+_BACKOFF = 0.5
+_AGAIN, _MOST_AGAIN = 30.0, 240.0
+"""Seconds until a task that n8n was told of, and nobody claimed, is told of again; doubled."""
+_NOT_OURS = 15.0
+"""Seconds that another client has for telling n8n of what it created."""
+_LOOK, _MOST_LOOK = 1.0, 10.0
+"""Seconds between two looks whether n8n is back; doubled."""
+_STARTING = 20.0
+"""Seconds in which "no such webhook" may mean that n8n has only just started."""
+_LEAVING = 10.0
+"""Seconds that `close` leaves to calls that have begun."""
+_SHOW = 0.1
+"""Seconds between two looks at text that streams in."""
+
+
+class N8nEngine:
+    """See `core.engine.base.Engine`."""
+
+    name: EngineName = "n8n"
+
+    def __init__(self, settings: "Settings", store: Store, feed: Feed, workflows: Registry) -> None:
+        self.health = EngineChanged(up=True)
+        self._store = store
+        self._feed = feed
+        self._workflows = workflows
+        self._webhook = Webhook(settings.n8n)
+        self._api = Api(settings.n8n) if settings.n8n.api_key is not None else None
+        self._open: dict[int, Task] = {}
+        """Every open task this client knows of."""
+        self._watched: dict[int, asyncio.Event] = {}
+        """The pending tasks that are looked after; the event is set when one should look again."""
+        self._begun: set[asyncio.Task[None]] = set()
+        """Calls that `close` waits for."""
+        self._others: set[asyncio.Task[None]] = set()
+        self._on_health: Callable[[EngineChanged], None] = lambda _: None
+        self._subscription: Subscription | None = None
+        self._back = asyncio.Event()
+        self._back.set()
+
+    async def start(self, on_health: Callable[[EngineChanged], None]) -> None:
+        """See `Engine.start`."""
+        self._on_health = on_health
+        self._subscription = self._feed.subscribe()
+        self._spawn(self._follow(self._subscription), self._others)
+        self._spawn(self._check(), self._others)
+
+    async def close(self) -> None:
+        """See `Engine.close`."""
+        if self._subscription is not None:
+            self._subscription.close()
+        if self._begun:
+            await asyncio.wait(self._begun, timeout=_LEAVING)
+        left = self._begun | self._others
+        for each in left:
+            each.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        await self._webhook.close()
+        if self._api is not None:
+            await self._api.close()
+
+    def trigger(self, task: Task) -> None:
+        """See `Engine.trigger`."""
+        self._take(task, wait=0.0)
+
+    def stop(self, task: Task) -> None:
+        """See `Engine.stop`: at once where there is an API key; else the next step ends it."""
+        if self._api is not None and self._ours(task):
+            self._spawn(self._stop(self._api, str(task.n8n_execution_id)), self._begun)
+
+    def link(self, task: Task) -> str | None:
+        """See `Engine.link`."""
+        if not self._ours(task) or not task.workflow_id:
+            return None
+        base = self._webhook.base_url
+        return f"{base}/workflow/{task.workflow_id}/executions/{task.n8n_execution_id}"
+
+    def _ours(self, task: Task) -> bool:
+        execution = task.n8n_execution_id or ""
+        return bool(execution) and not execution.startswith("local:")
+
+    def _spawn(self, work: Coroutine[Any, Any, None], among: set[asyncio.Task[None]]) -> None:
+        task = asyncio.create_task(work)
+        among.add(task)
+        task.add_done_callback(among.discard)
+
+    # Which tasks are open
+
+    async def _follow(self, subscription: Subscription) -> None:
+        while True:
+            for change in await subscription.batch():
+                match change:
+                    case TaskChanged(task=task):
+                        self._take(task, wait=_NOT_OURS)
+                    case Deleted(table=Table.TASKS, id=task_id):
+                        self._forget(task_id)
+                    case LinkChanged(state=LinkState.LIVE):
+                        # What a crash left pending is told of again.
+                        with suppress(SteplineError):
+                            for task in await self._store.running_tasks():
+                                self._take(task, wait=0.0)
+                    case _:
+                        pass
+
+    def _take(self, task: Task, *, wait: float) -> None:
+        known = self._open.get(task.id)
+        if known is not None and known.revision > task.revision:
+            return
+        if task.status.final:
+            self._forget(task.id)
+            return
+        self._open[task.id] = task
+        if task.status is not TaskStatus.PENDING:
+            if task.id in self._watched:
+                self._watched[task.id].set()
+        elif task.id not in self._watched:
+            workflow = self._workflows.find(task.task_type)
+            if workflow is not None and workflow.workflow_id is not None:
+                self._watched[task.id] = asyncio.Event()
+                self._spawn(self._look_after(task.id, workflow, wait), self._others)
+
+    def _forget(self, task_id: int) -> None:
+        if self._open.pop(task_id, None) is None and task_id not in self._watched:
+            return
+        # Also the others: the next message of its conversation may now be answered.
+        for event in self._watched.values():
+            event.set()
+
+    def _waits(self, task: Task) -> bool:
+        """Whether an earlier message of its conversation is still being answered; it would not
+        be claimed yet."""
+        conversation = task.input.get("conversation_id")
+        return task.task_type == "chat" and any(
+            each.id < task.id
+            and each.task_type == "chat"
+            and each.input.get("conversation_id") == conversation
+            for each in self._open.values()
+        )
+
+    # Telling n8n
+
+    async def _look_after(self, task_id: int, workflow: Workflow, wait: float) -> None:
+        """Tells n8n of a task until it is claimed or over."""
+        changed = self._watched[task_id]
+        again = _AGAIN
+        try:
+            while True:
+                if wait:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(wait):
+                            await changed.wait()
+                changed.clear()
+                task = self._open.get(task_id)
+                if task is None or task.status is not TaskStatus.PENDING:
+                    return
+                if self._waits(task):
+                    wait = _MOST_AGAIN
+                    continue
+                if not self._back.is_set():
+                    await self._back.wait()
+                    wait = 0.0
+                    continue
+                told = asyncio.create_task(self._tell(task, workflow))
+                self._begun.add(told)
+                told.add_done_callback(self._begun.discard)
+                await told
+                wait = again if self._back.is_set() else 0.0
+                again = min(_MOST_AGAIN, 2 * again)
+        finally:
+            self._watched.pop(task_id, None)
+
+    async def _tell(self, task: Task, workflow: Workflow) -> None:
+        """Up to three calls, and a note of what came of them."""
+        began = asyncio.get_running_loop().time()
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                await self._call(task, workflow)
+            except CallFailedError as error:
+                failed = error
+            else:
+                self._set_health(EngineChanged(up=True))
+                await self._note(task, Outcome.SENT, "Sent to n8n, waiting for it to start...")
+                return
+            young = asyncio.get_running_loop().time() - began < _STARTING
+            starting = failed.status == 404 and young
+            if failed.outcome is Outcome.UNREACHABLE and tries < _TRIES:
+                starting = True
+            if not starting:
+                break
+            await asyncio.sleep(min(4.0, _BACKOFF * 2 ** (tries - 1)) * random.uniform(0.8, 1.2))  # noqa: S311
+        if failed.outcome is Outcome.UNREACHABLE:
+            self._lost(failed)
+        await self._note(task, failed.outcome, str(failed))
+
+    async def _call(self, task: Task, workflow: Workflow) -> None:
+        if not workflow.stream:
+            async with self._webhook.call(workflow, task) as response:
+                await response.aread()
+            return
+        started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._spawn(self._stream(task, workflow, started), self._others)
+        await started
+
+    async def _stream(
+        self, task: Task, workflow: Workflow, started: asyncio.Future[None]
+    ) -> None:
+        """Reads the answer that comes over the webhook, and shows it; the database has the last
+        word, and a stream that breaks changes nothing but the pace."""
+        try:
+            async with self._webhook.call(workflow, task) as response:
+                if not started.done():
+                    started.set_result(None)
+                await self._show(task, response)
+        except CallFailedError as error:
+            if not started.done():
+                started.set_exception(error)
+        except SteplineError:
+            _log.info("What streams in for task %d cannot be shown.", task.id)
+        finally:
+            if not started.done():
+                started.cancel()
+
+    async def _show(self, task: Task, response: httpx.Response) -> None:
+        message_id = task.input.get("message_id")
+        if not isinstance(message_id, int):
+            return
+        rows = await self._store.fetch(Wanted(messages=frozenset((message_id,))))
+        if not rows.messages or rows.messages[0].async_task_id != task.id:
+            return
+        message, text, shown = rows.messages[0], "", 0.0
+        clock = asyncio.get_running_loop().time
+        async for piece in tokens(response):
+            text += piece
+            if clock() - shown >= _SHOW:
+                shown = clock()
+                self._feed.preview(message, clean(text))
+        if text:
+            self._feed.preview(message, clean(text))
+
+    async def _note(self, task: Task, outcome: Outcome, sentence: str) -> None:
+        try:
+            noted = await self._store.task_triggered(task.id, outcome.value, sentence)
+        except SteplineError as error:
+            _log.warning("It could not be noted that task %d was %s: %s", task.id, outcome, error)
+            return
+        self._feed.note(TaskChanged(noted, ()))
+
+    async def _stop(self, api: Api, execution: str) -> None:
+        try:
+            await api.stop_execution(execution)
+        except SteplineError as error:
+            # It ends by itself at its next step, which the database refuses.
+            _log.warning("Execution %s could not be stopped: %s", execution, error)
+
+    # Whether n8n is there
+
+    def _set_health(self, health: EngineChanged) -> None:
+        if health != self.health:
+            self.health = health
+            self._on_health(health)
+
+    def _lost(self, error: CallFailedError) -> None:
+        """n8n is gone: the tasks wait, and one look after the other is taken until it is back."""
+        self._set_health(EngineChanged(up=False, detail=str(error)))
+        if self._back.is_set():
+            self._back.clear()
+            self._spawn(self._await_return(), self._others)
+
+    async def _await_return(self) -> None:
+        pause = _LOOK
+        while True:
+            await asyncio.sleep(pause)
+            pause = min(_MOST_LOOK, 2 * pause)
+            try:
+                await self._webhook.check()
+            except CallFailedError:
+                continue
+            self._set_health(EngineChanged(up=True))
+            self._back.set()
+            return
+
+    async def _check(self) -> None:
+        try:
+            await self._webhook.check()
+        except CallFailedError as error:
+            self._lost(error)
