@@ -236,9 +236,7 @@ class N8nEngine:
         self._spawn(self._stream(task, workflow, started), self._others)
         await started
 
-    async def _stream(
-        self, task: Task, workflow: Workflow, started: asyncio.Future[None]
-    ) -> None:
+    async def _stream(self, task: Task, workflow: Workflow, started: asyncio.Future[None]) -> None:
         """Reads the answer that comes over the webhook, and shows it; the database has the last
         word, and a stream that breaks changes nothing but the pace."""
         try:
