@@ -1,4 +1,7 @@
-"""Settings: file < environment < command line, and where each value came from."""
+"""Settings: file < environment < command line, and where each value came from.
+
+Weaker than all three is what `stepline n8n push` wrote.
+"""
 
 import os
 import stat
@@ -11,6 +14,7 @@ import platformdirs
 from platformdirs.unix import Unix
 from pydantic import SecretStr
 
+from core.engine.n8n.pushed import Pushed, pushed_file, store_name
 from core.errors import ConfigError
 from core.layers import (
     FileValues,
@@ -32,10 +36,11 @@ _APP = "stepline"
 _MASK = "********"
 _URL: Key = ("llm", "base_url")
 _API_KEY: Key = ("llm", "api_key")
+_N8N: Key = ("n8n", "base_url")
 _SECRETS: dict[Key, Key] = {
-    ("n8n", "token"): ("n8n", "base_url"),
-    ("n8n", "api_key"): ("n8n", "base_url"),
-    ("n8n", "basic_auth_password"): ("n8n", "base_url"),
+    ("n8n", "token"): _N8N,
+    ("n8n", "api_key"): _N8N,
+    ("n8n", "basic_auth_password"): _N8N,
     ("supabase", "anon_key"): ("supabase", "url"),
 }
 """A secret -> the address that it belongs to."""
@@ -185,6 +190,8 @@ def load_settings(
         environment_layer(env),
         command_line_layer({"data_dir": data_dir, **(overrides or {})}),
     ]
+    if pushed := _pushed_layer(layers, document.path, name):
+        layers.insert(0, pushed)
     values: dict[Key, Any] = {}
     sources = {"profile": profile_source}
     for layer in layers:
@@ -278,6 +285,37 @@ def _profile(
     return name, source
 
 
+def _pushed_layer(layers: list[Layer], config_file: Path, profile: str) -> Layer | None:
+    """What was pushed for the store in force; None where another n8n is in force."""
+    values: dict[Key, Any] = {}
+    for layer in layers:
+        values |= layer.values
+    store = _store(values)
+    data_dir = values.get(("data_dir",)) or platformdirs.user_data_path(_APP)
+    path = pushed_file(store, data_dir=data_dir, config_file=config_file, profile=profile)
+    if not path.exists():
+        return None
+    project = values.get(("supabase", "url"))
+    found = Pushed.read(path, store_name(store, values.get(("database_url",)), project))
+    if found is None or values.get(_N8N, found.base_url) != found.base_url:
+        return None
+    wrote: dict[Key, Any] = {
+        _N8N: found.base_url,
+        ("n8n", "token"): found.token,
+        ("n8n", "workflow_ids"): found.workflow_ids,
+    }
+    return Layer(wrote, lambda _: str(path), from_file=True)
+
+
+def _store(values: Mapping[Key, Any]) -> Literal["embedded", "postgres", "supabase"]:
+    """The store that is set, or that follows from what is set."""
+    if chosen := values.get(("store",)):
+        return chosen
+    if ("supabase", "url") in values:
+        return "supabase"
+    return "postgres" if ("database_url",) in values else "embedded"
+
+
 def _choose_api_key(
     layers: list[Layer],
     env: Mapping[str, str],
@@ -324,14 +362,12 @@ def _settings(
     own_workflows = config_file.with_name("workflows.toml")
     workflows = own_workflows if own_workflows.exists() else default_workflows_file()
     chosen = cast("Path | None", values.get(("data_dir",)))
-    store, engine = "embedded", "local"
+    store, engine = _store(values), "local"
     if ("supabase", "url") in values:
-        store = "supabase"
         sources.setdefault("store", f"because of the project ({sources['supabase.url']})")
     elif ("database_url",) in values:
-        store = "postgres"
         sources.setdefault("store", f"because of the database URL ({sources['database_url']})")
-    if ("n8n", "base_url") in values:
+    if _N8N in values:
         engine = "n8n"
         sources.setdefault("engine", f"because of the n8n ({sources['n8n.base_url']})")
     own: dict[str, Any] = {

@@ -22,6 +22,7 @@ _COMMANDS = {
     "tasks": "tui.cli.tasks:tasks",
     "conversations": "tui.cli.conversations:conversations",
     "worker": "tui.cli.worker:worker",
+    "n8n": "tui.cli.n8n:n8n",
     "migrate": "tui.cli.migrate:migrate",
     "doctor": "tui.cli.doctor:doctor",
     "config": "tui.cli.config:config",

@@ -178,10 +178,13 @@ class Api:
         given = {"name": name, "type": kind, "data": data}
         return _dict(await self._call("POST", "/credentials", "credential:create", given))
 
-    async def update_credential(self, credential_id: str, data: JsonObject) -> JsonObject:
-        """Replaces what is in one; returns it without that."""
+    async def update_credential(
+        self, credential_id: str, data: JsonObject, *, merge: bool = False
+    ) -> JsonObject:
+        """Replaces what is in one, or with `merge` only these parts; returns it without that."""
         path = f"/credentials/{credential_id}"
-        return _dict(await self._call("PATCH", path, "credential:update", {"data": data}))
+        given = {"data": data, "isPartialData": merge}
+        return _dict(await self._call("PATCH", path, "credential:update", given))
 
     async def delete_credential(self, credential_id: str) -> None:
         """Deletes one; one that is gone already is fine."""
