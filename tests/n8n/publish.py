@@ -99,6 +99,7 @@ class Publisher:
                 self.wait_for(path)
             yield made
         finally:
+            self.server.api("POST", f"/workflows/{made}/deactivate")
             self.server.api("DELETE", f"/workflows/{made}")
 
     @contextmanager
