@@ -126,7 +126,7 @@ class SteplineApp(terminal.QuietCrash, terminal.Sparing, KeysInOrder, inherit_bi
         self.context.opened = session
         self.context.clock.source = session.now
         subscription = session.feed.subscribe()
-        self._main.post_message(Changes([session.feed.state]))
+        self._main.post_message(Changes([session.feed.state, session.engine.health]))
         self._main.post_message(SessionOpened())
         await asyncio.to_thread(_import_what_paints_an_answer)
         while True:

@@ -394,7 +394,9 @@ def test_the_template_says_nothing_by_itself_and_is_right_when_uncommented(home:
     # What has no default is an example there; everything else is the default.
     home.write(loud)
     examples = {"database_url", "store", "engine", "user", "ascii", "llm.api_key", "data_dir"}
-    examples |= {key for key in (line.key for line in describe(silent)) if key[:3] in ("n8n", "sup")}
+    examples |= {
+        key for key in (line.key for line in describe(silent)) if key[:3] in ("n8n", "sup")
+    }
     before = {line.key: line.value for line in describe(silent)}
     after = {line.key: line.value for line in describe(load_settings(env={}))}
     changed = {key for key in before if after[key] != before[key]}
@@ -404,9 +406,9 @@ def test_the_template_says_nothing_by_itself_and_is_right_when_uncommented(home:
 
 
 def test_the_template_names_every_key(home: Home) -> None:
-    keys = {line.key.removeprefix("llm.") for line in describe(load_settings(env={}))}
+    keys = {line.key.rpartition(".")[2] for line in describe(load_settings(env={}))}
     named = set(re.findall(r"^#(\w+) =", template(), flags=re.MULTILINE))
-    assert keys - named == {"state_dir", "config_file"}
+    assert keys - named == {"state_dir", "config_file", "workflow_ids"}
 
 
 def test_settings_cannot_be_changed(home: Home) -> None:

@@ -23,7 +23,10 @@ STEPS = {
     "saving_response": "Saving AI response to your chat...",
     "completed": "Response complete! AI generated",
 }
-NASTY = r"""it's "quoted", {{ $json.secret }} ={{ 1 + 1 }} $1 $2:raw ${x} \' \\ %s, a,b,,c 🎉 NULL ');--"""
+NASTY = (
+    r"""it's "quoted", {{ $json.secret }} ={{ 1 + 1 }} $1 $2:raw ${x} \' \\ %s, a,b,,c"""
+    " 🎉 NULL ');--"
+)
 
 
 @pytest.mark.parametrize("path", WAYS)
@@ -326,7 +329,7 @@ async def test_what_the_sweep_called_has_its_error_workflow_and_time_limit(
     def spoil(export: dict[str, object]) -> None:
         node_of(export, "Preparing")["parameters"]["query"] = "SELECT 1 / 0 AS nothing"
 
-    def quickly(workflow: str):  # noqa: ANN202
+    def quickly(workflow: str):
         def change(export: dict[str, object]) -> None:
             every = {"rule": {"interval": [{"field": "seconds", "secondsInterval": 2}]}}
             node_of(export, "Every minute")["parameters"] = every

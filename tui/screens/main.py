@@ -5,7 +5,15 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
-from core.changes import Change, ConversationChanged, Deleted, LinkChanged, LinkState, Table
+from core.changes import (
+    Change,
+    ConversationChanged,
+    Deleted,
+    EngineChanged,
+    LinkChanged,
+    LinkState,
+    Table,
+)
 from core.errors import NotFoundError, SteplineError
 from tui import hints
 from tui.actions import bindings, bindings_of
@@ -141,6 +149,8 @@ class MainScreen(WritingScreen, inherit_bindings=False):
         current = self.conversation.conversation_id
         if isinstance(change, LinkChanged):
             self.header.show(link=change)
+        elif isinstance(change, EngineChanged):
+            self.header.show(engine_up=change.up)
         elif isinstance(change, ConversationChanged) and change.conversation.id == current:
             self.header.show(title=change.conversation.title)
         elif isinstance(change, Deleted) and (change.table, change.id) == (

@@ -65,6 +65,8 @@ class N8nEngine:
         """The pending tasks that are looked after; the event is set when one should look again."""
         self._begun: set[asyncio.Task[None]] = set()
         """Calls that `close` waits for."""
+        self._unsaid: set[asyncio.Future[None]] = set()
+        """One for each task whose first calls are still to come; `close` waits for these too."""
         self._others: set[asyncio.Task[None]] = set()
         self._on_health: Callable[[EngineChanged], None] = lambda _: None
         self._subscription: Subscription | None = None
@@ -82,8 +84,8 @@ class N8nEngine:
         """See `Engine.close`."""
         if self._subscription is not None:
             self._subscription.close()
-        if self._begun:
-            await asyncio.wait(self._begun, timeout=_LEAVING)
+        if waited := self._begun | self._unsaid:
+            await asyncio.wait(waited, timeout=_LEAVING)
         left = self._begun | self._others
         for each in left:
             each.cancel()
@@ -150,29 +152,37 @@ class N8nEngine:
             workflow = self._workflows.find(task.task_type)
             if workflow is not None and workflow.workflow_id is not None:
                 self._watched[task.id] = asyncio.Event()
-                self._spawn(self._look_after(task.id, workflow, wait), self._others)
+                said: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                if not wait:
+                    self._unsaid.add(said)
+                    said.add_done_callback(self._unsaid.discard)
+                self._spawn(self._look_after(task.id, workflow, wait, said), self._others)
 
     def _forget(self, task_id: int) -> None:
-        if self._open.pop(task_id, None) is None and task_id not in self._watched:
+        task = self._open.pop(task_id, None)
+        if task_id in self._watched:
+            self._watched[task_id].set()
+        if task is None:
             return
-        # Also the others: the next message of its conversation may now be answered.
-        for event in self._watched.values():
-            event.set()
+        # The next message of its conversation may now be answered.
+        for each in self._open.values():
+            if each.id in self._watched and _follows(each, task):
+                self._watched[each.id].set()
 
     def _waits(self, task: Task) -> bool:
         """Whether an earlier message of its conversation is still being answered; it would not
         be claimed yet."""
-        conversation = task.input.get("conversation_id")
-        return task.task_type == "chat" and any(
-            each.id < task.id
-            and each.task_type == "chat"
-            and each.input.get("conversation_id") == conversation
+        conversation = _conversation(task)
+        return conversation is not None and any(
+            each.id < task.id and _conversation(each) == conversation
             for each in self._open.values()
         )
 
     # Telling n8n
 
-    async def _look_after(self, task_id: int, workflow: Workflow, wait: float) -> None:
+    async def _look_after(
+        self, task_id: int, workflow: Workflow, wait: float, said: asyncio.Future[None]
+    ) -> None:
         """Tells n8n of a task until it is claimed or over."""
         changed = self._watched[task_id]
         again = _AGAIN
@@ -187,9 +197,11 @@ class N8nEngine:
                 if task is None or task.status is not TaskStatus.PENDING:
                     return
                 if self._waits(task):
+                    _resolve(said)
                     wait = _MOST_AGAIN
                     continue
                 if not self._back.is_set():
+                    _resolve(said)
                     await self._back.wait()
                     wait = 0.0
                     continue
@@ -197,9 +209,11 @@ class N8nEngine:
                 self._begun.add(told)
                 told.add_done_callback(self._begun.discard)
                 await told
+                _resolve(said)
                 wait = again if self._back.is_set() else 0.0
                 again = min(_MOST_AGAIN, 2 * again)
         finally:
+            _resolve(said)
             self._watched.pop(task_id, None)
 
     async def _tell(self, task: Task, workflow: Workflow) -> None:
@@ -236,9 +250,7 @@ class N8nEngine:
         self._spawn(self._stream(task, workflow, started), self._others)
         await started
 
-    async def _stream(
-        self, task: Task, workflow: Workflow, started: asyncio.Future[None]
-    ) -> None:
+    async def _stream(self, task: Task, workflow: Workflow, started: asyncio.Future[None]) -> None:
         """Reads the answer that comes over the webhook, and shows it; the database has the last
         word, and a stream that breaks changes nothing but the pace."""
         try:
@@ -253,7 +265,8 @@ class N8nEngine:
             _log.info("What streams in for task %d cannot be shown.", task.id)
         finally:
             if not started.done():
-                started.cancel()
+                lost = CallFailedError(Outcome.UNCONFIRMED, "The call of n8n was broken off.")
+                started.set_exception(lost)
 
     async def _show(self, task: Task, response: httpx.Response) -> None:
         message_id = task.input.get("message_id")
@@ -319,3 +332,17 @@ class N8nEngine:
             await self._webhook.check()
         except CallFailedError as error:
             self._lost(error)
+
+
+def _conversation(task: Task) -> object:
+    """The conversation whose order a task keeps; None where there is none."""
+    return task.input.get("conversation_id") if task.task_type == "chat" else None
+
+
+def _follows(task: Task, before: Task) -> bool:
+    return _conversation(before) is not None and _conversation(task) == _conversation(before)
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -47,8 +47,7 @@ class Webhook:
     """The webhooks of one n8n."""
 
     def __init__(self, settings: "N8nSettings") -> None:
-        assert settings.base_url is not None
-        self.base_url = settings.base_url
+        self.base_url = settings.base_url or ""
         self._headers: dict[str, str] = {}
         if settings.token is not None:
             self._headers[TOKEN_HEADER] = settings.token.get_secret_value()
@@ -84,10 +83,9 @@ class Webhook:
             "input_data": task.input_data,
             "user_id": str(task.created_by),
         }
-        timeout = self._client.timeout
-        if workflow.stream:
-            # The answer is the result, as long as that takes.
-            timeout = httpx.Timeout(timeout, read=float(workflow.timeout_seconds))
+        # A streaming one answers with its result, as long as that takes.
+        read = float(workflow.timeout_seconds) if workflow.stream else _ANSWER
+        timeout = httpx.Timeout(_ANSWER, connect=_CONNECT, read=read, pool=None)
         url = f"{self.base_url}/webhook/{workflow.webhook_path}"
         request = self._client.build_request(
             "POST", url, json=body, headers=self._headers, timeout=timeout
