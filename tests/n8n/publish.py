@@ -100,7 +100,8 @@ class Publisher:
             yield made
         finally:
             self.server.api("POST", f"/workflows/{made}/deactivate")
-            self.server.api("DELETE", f"/workflows/{made}")
+            # It is still being unpublished for a while after that has been answered.
+            wait_until(lambda: self.server.call("DELETE", f"/workflows/{made}").is_success)
 
     @contextmanager
     def changed(self, file: str, node: str, name: str, value: object, path: str) -> Iterator[str]:
