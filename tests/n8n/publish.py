@@ -99,7 +99,9 @@ class Publisher:
                 self.wait_for(path)
             yield made
         finally:
-            self.server.api("DELETE", f"/workflows/{made}")
+            self.server.api("POST", f"/workflows/{made}/deactivate")
+            # It is still being unpublished for a while after that has been answered.
+            wait_until(lambda: self.server.call("DELETE", f"/workflows/{made}").is_success)
 
     @contextmanager
     def changed(self, file: str, node: str, name: str, value: object, path: str) -> Iterator[str]:

@@ -33,6 +33,15 @@ class N8nScene(Scene):
             timeout=120,
         )
 
+    async def calls(self, task_id: int, path: str) -> None:
+        """The same for a webhook that answers when it is over: may be cancelled."""
+        async with httpx.AsyncClient(trust_env=False, timeout=120) as client:
+            await client.post(
+                f"{self.published.server.base_url}/webhook/{path}",
+                headers={"X-Stepline-Token": TOKEN},
+                json={"task_id": task_id},
+            )
+
     def asked(self, text: str) -> list[dict[str, Any]]:
         """The requests that the model got with this text in their last message."""
         return [

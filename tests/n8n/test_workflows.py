@@ -2,15 +2,15 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import httpx
 import pytest
 
-from tests.n8n.publish import TOKEN, Publisher, node_of, set_field
+from tests.n8n.publish import TOKEN, Export, Publisher, node_of, set_field
 from tests.n8n.scene import N8nScene
-from tests.support.model_process import ModelProcess
 from tests.support.n8n_server import free_port
 from tests.support.openai_server import HOSTILE
 
@@ -154,7 +154,7 @@ async def test_a_model_that_nobody_runs(scene: N8nScene) -> None:
 async def test_a_node_that_fails_ends_the_task_with_its_reason(scene: N8nScene) -> None:
     """By the error workflow: here a step that the database refuses."""
 
-    def spoil(export: dict[str, object]) -> None:
+    def spoil(export: Export) -> None:
         node_of(export, "Preparing")["parameters"]["query"] = "SELECT 1 / 0 AS nothing"
 
     with scene.published.variant("chat", "no/spoilt", spoil):
@@ -169,24 +169,50 @@ async def test_a_node_that_fails_ends_the_task_with_its_reason(scene: N8nScene) 
     assert task["n8n_execution_id"] in details["execution_url"]
 
 
-async def test_the_time_limit_of_the_workflow_is_a_timeout(scene: N8nScene) -> None:
-    """The deadline is the database's; n8n ends the execution a moment later."""
-    with scene.published.variant("chat", "no/slow", executionTimeout=4):
-        sent = scene.send("silent", timeout=3)
-        scene.call(sent.task_id, "no/slow")
-        task = await scene.final(sent.task_id)
+@pytest.mark.parametrize("path", WAYS)
+@pytest.mark.parametrize("order", ["silent", "hang"])
+async def test_a_model_that_hangs_ends_at_the_deadline(
+    scene: N8nScene, path: str, order: str
+) -> None:
+    sent = scene.send(order, timeout=2)
+    scene.call(sent.task_id, path)
+    task = await scene.final(sent.task_id)
     assert task["status"] == "timeout"
-    assert task["status_message"] == "Request timed out after 3 seconds. Please try again."
-    assert task["error_details"]["error"] == "Workflow timeout after 3 seconds"
+    assert task["status_message"] == "Request timed out after 2 seconds. Please try again."
+    assert task["error_details"]["error"] == "Workflow timeout after 2 seconds"
 
 
-async def test_cancelled_by_the_user_and_stopped(scene: N8nScene) -> None:
+@pytest.mark.parametrize(("limit", "status"), [(4, "timeout"), (2, "failed")])
+async def test_an_execution_that_n8n_ends_reaches_the_error_workflow(
+    scene: N8nScene, limit: int, status: str
+) -> None:
+    """Past the deadline it is a timeout, whatever n8n says."""
+
+    def never(export: Export) -> None:
+        node_of(export, "Endpoint")["parameters"]["options"]["timeout"] = 600000
+
+    with scene.published.variant("chat-streaming", "no/slow", never, executionTimeout=limit):
+        sent = scene.send("silent", timeout=3)
+        calling = asyncio.create_task(scene.calls(sent.task_id, "no/slow"))
+        task = await scene.final(sent.task_id)
+        calling.cancel()
+    assert task["status"] == status
+    if status == "timeout":
+        assert task["status_message"] == "Request timed out after 3 seconds. Please try again."
+    else:
+        assert "because it timed out" in task["status_message"]
+    assert task["error_details"]["node"] == "Model"
+
+
+@pytest.mark.parametrize("path", WAYS)
+async def test_cancelled_by_the_user_and_stopped(scene: N8nScene, path: str) -> None:
     mark = f"silent {uuid4()}"
-    sent = scene.send(mark)
-    scene.call(sent.task_id)
+    sent = scene.send(mark, timeout=20)
+    calling = asyncio.create_task(scene.calls(sent.task_id, path))
     await scene.at_model(mark)
     scene.cancel(sent.task_id)
     scene.stop(sent.task_id)
+    calling.cancel()
     assert scene.ended(sent.task_id)["status"] == "canceled"
     task = scene.task(sent.task_id)
     assert (task["status"], task["status_message"]) == ("cancelled", "Cancelled by you.")
@@ -292,8 +318,21 @@ async def test_a_message_without_its_question_is_not_sent_to_the_model(scene: N8
     assert len(scene.model.requests()) == before
 
 
+def quickly(workflow: str, due_after: int = 0) -> Callable[[Export], None]:
+    """A sweep every two seconds, of the tasks that nobody spoke of for `due_after` seconds."""
+
+    def change(export: Export) -> None:
+        every = {"rule": {"interval": [{"field": "seconds", "secondsInterval": 2}]}}
+        node_of(export, "Every minute")["parameters"] = every
+        due = node_of(export, "Due")["parameters"]
+        due["query"] = due["query"].replace("$1::text[]", f"$1::text[], {due_after}")
+        set_field(export, "Workflows", "workflows", json.dumps({"chat": workflow}))
+
+    return change
+
+
 async def test_the_sweep_takes_care_of_what_was_forgotten(
-    scene: N8nScene, published: Publisher, model: ModelProcess
+    scene: N8nScene, published: Publisher
 ) -> None:
     forgotten = scene.send("say:found again")
     late = scene.send("say:late", timeout=1)
@@ -307,13 +346,7 @@ async def test_the_sweep_takes_care_of_what_was_forgotten(
         connection.execute("ALTER TABLE async_tasks ENABLE TRIGGER USER")
     await asyncio.sleep(1.1)  # until the deadline of the second has passed
 
-    def quickly(export: dict[str, object]) -> None:
-        every = {"rule": {"interval": [{"field": "seconds", "secondsInterval": 2}]}}
-        node_of(export, "Every minute")["parameters"] = every
-        workflows = {"chat": published.workflows["chat"]}
-        set_field(export, "Workflows", "workflows", json.dumps(workflows))
-
-    with published.variant("sweep", None, quickly):
+    with published.variant("sweep", None, quickly(published.workflows["chat"], due_after=30)):
         found = await scene.final(forgotten.task_id)
         expired = await scene.final(late.task_id)
         failed = await scene.final(broken.task_id)
@@ -323,35 +356,29 @@ async def test_the_sweep_takes_care_of_what_was_forgotten(
     assert failed["error_details"]["code"] == "unauthorized"
 
 
-async def test_what_the_sweep_called_has_its_error_workflow_and_time_limit(
+async def test_what_the_sweep_called_has_its_error_workflow_and_deadline(
     scene: N8nScene, published: Publisher
 ) -> None:
-    def spoil(export: dict[str, object]) -> None:
+    def spoil(export: Export) -> None:
         node_of(export, "Preparing")["parameters"]["query"] = "SELECT 1 / 0 AS nothing"
-
-    def quickly(workflow: str):
-        def change(export: dict[str, object]) -> None:
-            every = {"rule": {"interval": [{"field": "seconds", "secondsInterval": 2}]}}
-            node_of(export, "Every minute")["parameters"] = every
-            due = node_of(export, "Due")["parameters"]
-            due["query"] = due["query"].replace("$1::text[]", "$1::text[], 0")
-            set_field(export, "Workflows", "workflows", json.dumps({"chat": workflow}))
-
-        return change
 
     with published.variant("chat", "no/called", spoil) as spoilt:
         sent = scene.send("say:x")
         with published.variant("sweep", None, quickly(spoilt)):
             task = await scene.final(sent.task_id)
     assert task["status_message"] == "Processing failed: division by zero"
-    with published.variant("chat", "no/called", executionTimeout=4) as slow:
-        sent = scene.send("silent", timeout=3)
-        with published.variant("sweep", None, quickly(slow)):
-            await scene.until(
-                lambda row: row["status"] == "processing",
-                "SELECT * FROM async_tasks WHERE id = %s",
-                sent.task_id,
-            )
+    sent = scene.send("silent", timeout=3)
+    with published.variant("sweep", None, quickly(published.workflows["chat"])):
         task = await scene.final(sent.task_id)
-        assert task["status"] == "timeout"
-        assert scene.ended(sent.task_id)["status"] in ("canceled", "error")
+    assert task["status"] == "timeout"
+    assert task["error_details"]["error"] == "Workflow timeout after 3 seconds"
+
+
+async def test_the_sweep_calls_the_streaming_chat_too(
+    scene: N8nScene, published: Publisher
+) -> None:
+    sent = scene.send("say:without a stream")
+    with published.variant("sweep", None, quickly(published.workflows["chat-streaming"])):
+        task = await scene.final(sent.task_id)
+    assert task["status"] == "completed", task["status_message"]
+    assert scene.message(sent)["content"] == "without a stream"

@@ -131,7 +131,13 @@ class N8nServer:
 
     def api(self, method: str, path: str, json: object = None) -> Any:
         """One call of its public API; the answer's JSON."""
-        reply = httpx.request(
+        reply = self.call(method, path, json)
+        assert reply.is_success, f"{method} {path}: {reply.status_code} {reply.text}"
+        return reply.json() if reply.content else None
+
+    def call(self, method: str, path: str, json: object = None) -> httpx.Response:
+        """The same, for callers that want to see a refusal."""
+        return httpx.request(
             method,
             f"{self.base_url}/api/v1{path}",
             headers={"X-N8N-API-KEY": self.api_key},
@@ -139,8 +145,6 @@ class N8nServer:
             trust_env=False,
             timeout=60,
         )
-        assert reply.is_success, f"{method} {path}: {reply.status_code} {reply.text}"
-        return reply.json() if reply.content else None
 
     def log_end(self) -> str:
         """The end of its log, for the report of a failure."""
