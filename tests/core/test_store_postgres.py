@@ -381,7 +381,8 @@ async def test_the_clock_is_the_databases(store: Store, database: Database) -> N
     [
         ("DROP SCHEMA public CASCADE; CREATE SCHEMA public", "stepline migrate"),
         (
-            "DELETE FROM stepline.migrations WHERE version = (SELECT max(version) FROM stepline.migrations)",
+            "DELETE FROM stepline.migrations"
+            " WHERE version = (SELECT max(version) FROM stepline.migrations)",
             "stepline migrate",
         ),
         ("INSERT INTO stepline.migrations VALUES (999, 'x', 'x')", "update stepline"),
