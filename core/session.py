@@ -2,14 +2,14 @@
 
 import asyncio
 import os
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from getpass import getuser
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from core.chat import ChatService
 from core.engine.base import Engine
-from core.errors import ConfigError
+from core.errors import ConfigError, SteplineError
 from core.feed import Feed
 from core.settings import Settings
 from core.store.base import Store
@@ -104,23 +104,45 @@ async def _open_store(settings: Settings, stack: AsyncExitStack) -> Store:
 
     user_id, email = user_of(settings)
     if settings.store == "embedded":
-        from core.store.embedded import EmbeddedServer
-        from core.store.upgrade import upgrade
-
-        server = EmbeddedServer(settings.data_dir)
-        conninfo = await asyncio.to_thread(server.start)
-        stack.push_async_callback(asyncio.to_thread, server.release)
-        await asyncio.to_thread(upgrade, conninfo)
-
-        async def revive() -> None:
-            await asyncio.to_thread(server.ensure_running)
-
-        store = PostgresStore(conninfo, user_id=user_id, email=email, revive=revive)
-    elif settings.database_url is None:
+        return await _open_embedded(settings, stack)
+    if settings.database_url is None:
         raise ConfigError("There is no database URL: set STEPLINE_DB_URL or database_url.")
-    else:
-        url = settings.database_url.get_secret_value()
-        store = PostgresStore(url, user_id=user_id, email=email)
+    url = settings.database_url.get_secret_value()
+    store = PostgresStore(url, user_id=user_id, email=email)
     await store.open()
     stack.push_async_callback(store.close)
+    return store
+
+
+async def _open_embedded(settings: Settings, stack: AsyncExitStack) -> Store:
+    from core.store.embedded import EmbeddedServer
+    from core.store.postgres import PostgresStore
+    from core.store.upgrade import upgrade
+
+    server = EmbeddedServer(settings.data_dir)
+    conninfo = await asyncio.to_thread(server.start)
+    at_work = False
+
+    async def release() -> None:
+        await asyncio.to_thread(server.release, stop=not at_work)
+
+    stack.push_async_callback(release)
+    await asyncio.to_thread(upgrade, conninfo)
+
+    async def revive() -> None:
+        await asyncio.to_thread(server.ensure_running)
+
+    user_id, email = user_of(settings)
+    store = PostgresStore(conninfo, user_id=user_id, email=email, revive=revive)
+    await store.open()
+
+    async def close() -> None:
+        nonlocal at_work
+        if settings.engine == "n8n":
+            # n8n holds nothing itself: without us its tasks would lose their database.
+            with suppress(SteplineError):
+                at_work = bool(await store.running_tasks())
+        await store.close()
+
+    stack.push_async_callback(close)
     return store

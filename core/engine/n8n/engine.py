@@ -39,6 +39,8 @@ _NOT_OURS = 15.0
 """Seconds that another client has for telling n8n of what it created."""
 _LOOK, _MOST_LOOK = 1.0, 10.0
 """Seconds between two looks whether n8n is back; doubled."""
+_WATCH = 5.0
+"""Seconds between two looks while tasks are open: it may die without being called."""
 _STARTING = 20.0
 """Seconds in which "no such webhook" may mean that n8n has only just started."""
 _LEAVING = 10.0
@@ -61,6 +63,8 @@ class N8nEngine:
         self._api = Api(settings.n8n) if settings.n8n.api_key is not None else None
         self._open: dict[int, Task] = {}
         """Every open task this client knows of."""
+        self._busy = asyncio.Event()
+        """Set when a task is opened."""
         self._watched: dict[int, asyncio.Event] = {}
         """The pending tasks that are looked after; the event is set when one should look again."""
         self._begun: set[asyncio.Task[None]] = set()
@@ -78,7 +82,7 @@ class N8nEngine:
         self._on_health = on_health
         self._subscription = self._feed.subscribe()
         self._spawn(self._follow(self._subscription), self._others)
-        self._spawn(self._check(), self._others)
+        self._spawn(self._watch_health(), self._others)
 
     async def close(self) -> None:
         """See `Engine.close`."""
@@ -145,6 +149,7 @@ class N8nEngine:
             self._forget(task.id)
             return
         self._open[task.id] = task
+        self._busy.set()
         if task.status is not TaskStatus.PENDING:
             if task.id in self._watched:
                 self._watched[task.id].set()
@@ -327,11 +332,20 @@ class N8nEngine:
             self._back.set()
             return
 
-    async def _check(self) -> None:
-        try:
-            await self._webhook.check()
-        except CallFailedError as error:
-            self._lost(error)
+    async def _watch_health(self) -> None:
+        """Looks at n8n at the start, and while tasks are open."""
+        while True:
+            await self._back.wait()
+            try:
+                await self._webhook.check()
+            except CallFailedError as error:
+                self._lost(error)
+                continue
+            self._set_health(EngineChanged(up=True))
+            if not self._open:
+                self._busy.clear()
+            await self._busy.wait()
+            await asyncio.sleep(_WATCH)
 
 
 def _conversation(task: Task) -> object:

@@ -59,9 +59,16 @@ class EmbeddedServer:
             if self._probe(account_for(self._layout.cluster)) is not Answer.READY:
                 self.start()
 
-    def release(self) -> None:
-        """Gives the hold back, and stops the server if nobody else has one; safe to call twice."""
+    def release(self, *, stop: bool = True) -> None:
+        """Gives the hold back, and stops the server if nobody else has one; safe to call twice.
+
+        With `stop` false it is left running, for the next holder to stop: an engine that is no
+        process of ours, such as n8n, may be at work in it.
+        """
         if not self._lease.held:
+            return
+        if not stop:
+            self._lease.release()
             return
         if not self._layout.data_dir.exists():
             self._lease.release()  # a server whose directory was removed ends by itself
