@@ -71,6 +71,8 @@ class Place:
         """Back to nothing."""
         for what in ("workflows", "credentials", "tags"):
             for each in self.server.api("GET", f"/{what}?limit=100")["data"]:
+                if each.get("active"):
+                    self.server.api("POST", f"/workflows/{each['id']}/deactivate")
                 self.server.api("DELETE", f"/{what}/{each['id']}")
         self.pushed_file().unlink(missing_ok=True)
 

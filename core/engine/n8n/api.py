@@ -136,8 +136,9 @@ class Api:
         return _dict(await self._call("PUT", path, "workflow:update", workflow))
 
     async def delete_workflow(self, workflow_id: str) -> None:
-        """Deletes one for good; one that is gone already is fine."""
-        await self._gone(f"/workflows/{workflow_id}", "workflow:delete")
+        """Deletes one for good, in production or not; one that is gone already is fine."""
+        await self._gone("POST", f"/workflows/{workflow_id}/deactivate", "workflow:deactivate")
+        await self._gone("DELETE", f"/workflows/{workflow_id}", "workflow:delete")
 
     async def activate(self, workflow_id: str) -> None:
         """Puts one into production; its webhook can answer 404 for some seconds more."""
@@ -165,7 +166,7 @@ class Api:
 
     async def delete_tag(self, tag_id: str) -> None:
         """Deletes a tag, from whatever has it too."""
-        await self._gone(f"/tags/{tag_id}", "tag:delete")
+        await self._gone("DELETE", f"/tags/{tag_id}", "tag:delete")
 
     # Credentials
 
@@ -188,7 +189,7 @@ class Api:
 
     async def delete_credential(self, credential_id: str) -> None:
         """Deletes one; one that is gone already is fine."""
-        await self._gone(f"/credentials/{credential_id}", "credential:delete")
+        await self._gone("DELETE", f"/credentials/{credential_id}", "credential:delete")
 
     async def test_credential(self, credential_id: str) -> str | None:
         """What n8n says against it when it tries it; None when it works."""
@@ -222,9 +223,9 @@ class Api:
 
     # How
 
-    async def _gone(self, path: str, scope: str) -> None:
+    async def _gone(self, method: str, path: str, scope: str) -> None:
         try:
-            await self._call("DELETE", path, scope)
+            await self._call(method, path, scope)
         except ApiError as error:
             if error.status != 404:
                 raise
@@ -341,7 +342,11 @@ class Api:
                 "try again.",
                 status,
             )
-        return ApiError(f"n8n refuses (HTTP {status}): {said}; is it {NEEDED} or newer?", status)
+        return ApiError(
+            f"n8n refuses (HTTP {status}): {said}; look at its log (stepline needs n8n {NEEDED} "
+            "or newer).",
+            status,
+        )
 
     async def _too_old(self) -> ApiError:
         version = await self.version()
@@ -378,8 +383,12 @@ def open_client(n8n: N8nSettings, timeout: float) -> httpx.AsyncClient:
     auth = None
     if n8n.basic_auth_user is not None and n8n.basic_auth_password is not None:
         auth = httpx.BasicAuth(n8n.basic_auth_user, n8n.basic_auth_password.get_secret_value())
+    # n8n closes a connection that was idle for 5 seconds, at times while we write on it.
+    limits = httpx.Limits(keepalive_expiry=2.0)
     try:
-        return httpx.AsyncClient(timeout=timeout, mounts=dict.fromkeys(local), auth=auth)
+        return httpx.AsyncClient(
+            timeout=timeout, limits=limits, mounts=dict.fromkeys(local), auth=auth
+        )
     except (ImportError, ValueError, OSError) as error:
         # A proxy of an unknown kind, a certificate file that is not there.
         raise ConfigError(
