@@ -205,6 +205,17 @@ class PostgresStore:
 
     # The change stream
 
+    @property
+    def hears_deletions(self) -> bool:
+        """See `Store.hears_deletions`."""
+        return True
+
+    def watch_conversation(self, conversation_id: int | None) -> None:
+        """Nothing to do: each notification of this user is heard."""
+
+    def suspect(self) -> None:
+        """Nothing to do: a connection that listens misses nothing, and its silence is probed."""
+
     async def hints(self) -> AsyncGenerator[Hint | LinkChanged]:
         """See `Store.hints`."""
         failures = 0

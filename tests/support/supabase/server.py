@@ -3,15 +3,15 @@
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
-from importlib.util import find_spec
 from typing import Any, TypeVar
 
 from aiohttp import web
 
-from tests.support.supabase import auth, rest
+from tests.support.supabase import auth, realtime, rest
 from tests.support.supabase.auth import Auth
 from tests.support.supabase.platform import prepare
 from tests.support.supabase.project import Faults, Project
+from tests.support.supabase.realtime import Realtime
 
 Result = TypeVar("Result")
 Handler = Callable[[web.Request], Coroutine[Any, Any, web.StreamResponse]]
@@ -58,6 +58,7 @@ class Supabase:
         runner, self._runner = self._runner, None
         if runner is not None:
             self.run(runner.cleanup())
+            self.run(Realtime.of(self.project).close())
 
     def resume(self) -> None:
         """It answers again, on the same port."""
@@ -69,12 +70,9 @@ class Supabase:
 
     async def _serve(self) -> None:
         app = web.Application(middlewares=[self._gateway], client_max_size=64 * 2**20)
-        app.add_routes([*rest.routes(self.project), *auth.routes(self.auth)])
-        # Realtime's own module: `routes(project)` gives GET /realtime/v1/websocket and the like.
-        if find_spec("tests.support.supabase.realtime") is not None:
-            from tests.support.supabase import realtime
-
-            app.add_routes(realtime.routes(self.project))
+        app.add_routes(
+            [*rest.routes(self.project), *auth.routes(self.auth), *realtime.routes(self.project)]
+        )
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_address=True)
