@@ -96,6 +96,18 @@ def _engine(
 
 async def _open_store(settings: Settings, stack: AsyncExitStack) -> Store:
     # Their drivers take longer to import than the first paint may wait.
+    if settings.store == "supabase":
+        from core.auth.account import Account
+        from core.store.supabase import SupabaseStore
+
+        url, key = settings.supabase.url, settings.supabase.anon_key
+        if url is None or key is None:
+            raise ConfigError("There is no project: set SUPABASE_URL and SUPABASE_ANON_KEY.")
+        store: Store = SupabaseStore(url, key, Account(settings))
+        stack.push_async_callback(store.close)
+        await store.open()
+        return store
+
     from core.store.postgres import PostgresStore
 
     user_id, email = user_of(settings)

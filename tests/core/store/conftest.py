@@ -1,81 +1,44 @@
-"""A project of the stand-in, and a store that reads by PostgreSQL and hears by Realtime."""
+"""Stores of every kind, for new users or the ones given."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from uuid import UUID
+from collections.abc import Awaitable, Callable
 
 import pytest
 
-from core.changes import Hint, LinkChanged
-from core.store.postgres import PostgresStore
-from core.store.realtime import RealtimeHints
+from core.models import Task
+from core.store.base import Store
 from tests.support.database import Database
-from tests.support.supabase import Supabase
-from tests.support.supabase.realtime import Realtime, Times
+from tests.support.supabase.target import Target
+
+OpenUser = Callable[..., Awaitable[Store]]
 
 
-class HearingStore(PostgresStore):
-    """The PostgreSQL store, but for its ears."""
-
-    def __init__(self, database: Database, supabase: Supabase, user_id: UUID) -> None:
-        super().__init__(database.conninfo, user_id=user_id, email=f"{user_id}@x.org")
-        self._supabase = supabase
-        self.ears = RealtimeHints(supabase.url, supabase.anon_key, self.token, user_id)
-        self.tokens = 0
-        self.heard: list[Hint | LinkChanged] = []
-        self.suspected = 0
-
-    async def token(self) -> str:
-        self.tokens += 1
-        return self._supabase.auth.sign_in(self.user_id)[0]
-
-    @property
-    def hears_deletions(self) -> bool:
-        return False
-
-    def watch_conversation(self, conversation_id: int | None) -> None:
-        self.ears.watch_conversation(conversation_id)
-
-    def suspect(self) -> None:
-        self.suspected += 1
-        self.ears.suspect()
-
-    async def hints(self):
-        async for item in self.ears.hints():
-            self.heard.append(item)
-            yield item
+@pytest.fixture(params=["postgres", "supabase"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Which store a test of the contract runs on."""
+    return request.param
 
 
 @pytest.fixture
-def supabase(database: Database) -> Iterator[Supabase]:
-    """A project on the test's database, quicker than a real one where a test only waits."""
-    project = Supabase(database.conninfo)
-    Realtime.of(project.project).times = Times(cold=0.05, refuse=0.05, second=0.3, back=0.2)
-    project.start()
-    yield project
-    project.stop()
+def open_user(kind: str, request: pytest.FixtureRequest) -> OpenUser:
+    """Opens a store for a new user, or for the one given."""
+    return request.getfixturevalue({"postgres": "open_store", "supabase": "open_supabase"}[kind])
 
 
 @pytest.fixture
-def realtime(supabase: Supabase) -> Realtime:
-    """Its Realtime."""
-    return Realtime.of(supabase.project)
-
-
-OpenHearing = Callable[..., AbstractAsyncContextManager[HearingStore]]
+def there(kind: str, request: pytest.FixtureRequest) -> Database:
+    """The database behind the store: for what workers do meanwhile."""
+    if kind == "postgres":
+        return request.getfixturevalue("database")
+    target: Target = request.getfixturevalue("target")
+    return target.database
 
 
 @pytest.fixture
-def hearing(database: Database, supabase: Supabase) -> OpenHearing:
-    """A store of a new user, open."""
+async def store(open_user: OpenUser) -> Store:
+    """The store of a new user."""
+    return await open_user()
 
-    @asynccontextmanager
-    async def open_it() -> AsyncIterator[HearingStore]:
-        store = HearingStore(database, supabase, database.add_user())
-        await store.open()
-        try:
-            yield store
-        finally:
-            await store.close()
 
-    return open_it
+async def create(store: Store, task_type: str = "email", **data: str | int) -> Task:
+    """A new task of that store's user."""
+    return await store.task_create(task_type, {**data}, 180, None)
