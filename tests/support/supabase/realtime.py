@@ -136,7 +136,7 @@ class Realtime:
         self.faults = Faults()
         self.counts: Counter[str] = Counter()
         """Of sockets, joins, heartbeats and changes (delivered frames) so far."""
-        self._project = project
+        self.project = project
         self._sockets: set[_Socket] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -167,13 +167,13 @@ class Realtime:
 
     def close_channels(self) -> None:
         """Every channel is closed; the sockets stay."""
-        self._do(lambda: [channel.close() for channel in self._channels()])
+        self._do(lambda: [channel.close() for channel in self.channels()])
 
     def fail_channels(self, message: str) -> None:
         """A `system` error in every channel, and nothing more is delivered there."""
 
         def fail() -> None:
-            for channel in self._channels():
+            for channel in self.channels():
                 channel.since = None
                 channel.system("error", message)
 
@@ -183,7 +183,7 @@ class Realtime:
         """A `phx_error` in every channel."""
 
         def crash() -> None:
-            for channel in self._channels():
+            for channel in self.channels():
                 channel.since = None
                 channel.socket.send(channel.ref, "phx_error", channel.topic, {})
 
@@ -192,7 +192,7 @@ class Realtime:
     @property
     def subscribed(self) -> int:
         """How many channels are being delivered to."""
-        return sum(channel.since is not None for channel in self._channels())
+        return sum(channel.since is not None for channel in self.channels())
 
     async def close(self) -> None:
         """Ends the replication, as a server does that is stopped: the next join is a cold one."""
@@ -248,7 +248,7 @@ class Realtime:
             _refuse(socket, topic, ref, "unmatched topic")
 
     async def _join(self, socket: _Socket, topic: str, ref: str, payload: Frame) -> None:
-        token = payload.get("access_token") or self._project.anon_key
+        token = payload.get("access_token") or self.project.anon_key
         claims, problem = self._claims(token)
         if self.faults.refuse_joins or problem:
             await asyncio.sleep(self.times.refuse)
@@ -276,7 +276,7 @@ class Realtime:
                 self._reading = asyncio.create_task(self._read_for_ever())
             try:
                 await self._ready.wait()
-                async with self._project.owner() as owner:
+                async with self.project.owner() as owner:
                     role = str(channel.claims.get("role"))
                     channel.bindings = [
                         await bindings.understand(owner, each, role) for each in asked
@@ -306,7 +306,7 @@ class Realtime:
     def _claims(self, token: str) -> tuple[dict[str, Any], str]:
         """A token's claims, or why it is not accepted, in Realtime's words."""
         try:
-            claims = self._project.claims(token)
+            claims = self.project.claims(token)
         except TokenError as error:
             if error.expired:
                 return {}, "InvalidJWTToken: Token has expired 0 seconds ago"
@@ -331,7 +331,7 @@ class Realtime:
     async def _read(self) -> None:
         decoder = Decoder()
         async with await Connection.connect(
-            self._project.conninfo, autocommit=True, options="-c timezone=UTC"
+            self.project.conninfo, autocommit=True, options="-c timezone=UTC"
         ) as connection:
             slot = f"realtime_{random.getrandbits(48):x}"
             await connection.execute(
@@ -356,7 +356,7 @@ class Realtime:
 
     async def _deliver(self, change: Change) -> None:
         wanted: list[tuple[_Channel, list[int]]] = []
-        for channel in self._channels():
+        for channel in self.channels():
             ids = [binding.id for binding in channel.bindings if binding.matches(change)]
             if ids and channel.since is not None and change.at.timestamp() >= channel.since:
                 wanted.append((channel, ids))
@@ -378,7 +378,7 @@ class Realtime:
         # As a column's own type, so that the key's index is used.
         statement = statement.replace('"id"::text = %(id)s', '"id" = %(id)s::bigint')
         try:
-            async with self._project.acting(claims) as connection:
+            async with self.project.acting(claims) as connection:
                 found = await connection.execute(statement.encode(), change.new)
                 return await found.fetchone() is not None
         except psycopg.errors.InsufficientPrivilege:
@@ -393,7 +393,7 @@ class Realtime:
             return
         key = (change.relation.schema, change.relation.table, channel.claims["role"])
         if key not in self._types:
-            async with self._project.owner() as owner:
+            async with self.project.owner() as owner:
                 self._types[key] = await bindings.columns(owner, *key)
         types = self._types[key]
         said = bindings.data(change, types, cut=faults.cut, without=faults.leave_out)
@@ -408,12 +408,13 @@ class Realtime:
         return time.monotonic() - self._used > self.times.linger
 
     def _end_expired(self) -> None:
-        for channel in self._channels():
+        for channel in self.channels():
             if channel.since is not None and self._claims(channel.token)[1]:
                 channel.system("error", "Token has expired 0 seconds ago", "system")
                 channel.close()
 
-    def _channels(self) -> list[_Channel]:
+    def channels(self) -> list[_Channel]:
+        """Those that are joined."""
         return [channel for socket in self._sockets for channel in socket.channels.values()]
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 
 from core.changes import Hint, LinkState, Table
-from tests.core.store.conftest import OpenHearing
+from tests.core.store.realtime.conftest import OpenHearing
 from tests.core.test_feed import at_step, claimed, following, linked, steps, until, working
 from tests.support.database import Database
 from tests.support.supabase.realtime import Realtime

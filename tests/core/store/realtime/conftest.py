@@ -1,6 +1,7 @@
 """A project of the stand-in, and a store that reads by PostgreSQL and hears by Realtime."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from uuid import UUID
 
@@ -24,6 +25,12 @@ class HearingStore(PostgresStore):
         self.tokens = 0
         self.heard: list[Hint | LinkChanged] = []
         self.suspected = 0
+        self._more = asyncio.Event()
+
+    async def news(self) -> None:
+        """Returns when it has heard more."""
+        self._more.clear()
+        await self._more.wait()
 
     async def token(self) -> str:
         self.tokens += 1
@@ -40,9 +47,10 @@ class HearingStore(PostgresStore):
         self.suspected += 1
         self.ears.suspect()
 
-    async def hints(self):
+    async def hints(self) -> AsyncGenerator[Hint | LinkChanged]:
         async for item in self.ears.hints():
             self.heard.append(item)
+            self._more.set()
             yield item
 
 
