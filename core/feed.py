@@ -24,7 +24,7 @@ from core.changes import (
     Table,
     TaskChanged,
 )
-from core.errors import SteplineError, StoreUnreachableError
+from core.errors import SignInNeededError, SteplineError, StoreUnreachableError
 from core.mirror import Key, Mirror
 from core.store.base import Store, Wanted
 
@@ -184,7 +184,8 @@ class Feed:
                 self.hint(item)
                 continue
             self._listening = item.state is LinkState.LIVE
-            if not self._listening:
+            # A link that comes and goes is no news while nobody is signed in.
+            if not self._listening and self.state.state is not LinkState.SIGNED_OUT:
                 self._set_state(item)
             # Live is said only once what was missed meanwhile has been asked for.
             self._catch_up.set()
@@ -197,10 +198,10 @@ class Feed:
             wanted, self._wanted = self._wanted, {}
             try:
                 rows = await self._store.fetch(self._mirror.lacks(wanted))
-            except StoreUnreachableError as error:
+            except (StoreUnreachableError, SignInNeededError) as error:
                 # Nothing is forgotten: the same rows are asked for again.
                 self._wanted = wanted | self._wanted
-                self._set_state(LinkChanged(LinkState.RECONNECTING, str(error)))
+                self._set_state(_trouble(error, LinkState.RECONNECTING))
                 await asyncio.sleep(_DOWN)
                 self._work.set()
                 continue
@@ -222,7 +223,7 @@ class Feed:
                 answer = await self._store.reconcile(self._cursor)
                 await self._store.task_expire()
             except SteplineError as error:
-                self._set_state(LinkChanged(LinkState.OFFLINE, str(error)))
+                self._set_state(_trouble(error, LinkState.OFFLINE))
                 continue
             self._cursor = answer.cursor
             self._doubt(answer.hints)
@@ -289,3 +290,8 @@ class Feed:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
+
+
+def _trouble(error: SteplineError, otherwise: LinkState) -> LinkChanged:
+    state = LinkState.SIGNED_OUT if isinstance(error, SignInNeededError) else otherwise
+    return LinkChanged(state, str(error))
