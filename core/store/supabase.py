@@ -113,6 +113,20 @@ class SupabaseStore:
         """How many local workers are alive."""
         return int(await self._rest.call("worker_count", {}))
 
+    async def health(self) -> dict[str, Any]:
+        """What `schema_health` finds: each value is a list of names, but `worker_logins`."""
+        return await self._rest.call("schema_health", {})
+
+    async def probe(self) -> int:
+        """An empty conversation, for the change stream to tell of; the caller deletes it."""
+        values: dict[str, Any] = {"user_id": str(self.user_id), "title": "stepline doctor"}
+
+        def insert(client: Any) -> Any:
+            return client.from_("chat_conversations").insert(values)
+
+        [row] = await self._rest.send(insert, repeat=False)
+        return int(row["id"])
+
     async def conversation_rename(self, conversation_id: int, title: str) -> Conversation:
         """See `Store.conversation_rename`."""
         return await self._change(conversation_id, {"title": title})

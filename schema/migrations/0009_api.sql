@@ -89,17 +89,51 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
   SELECT clock_timestamp()
 $$;
 
+-- What must hold in a database that others look after too. All of it is in the catalogue, which
+-- everybody may read.
+CREATE FUNCTION public.schema_health() RETURNS json
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  WITH ours AS (
+    SELECT c.oid, c.relname AS name, c.relrowsecurity AS secured, c.relreplident AS identity
+    FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relname IN
+      ('async_tasks', 'task_events', 'chat_messages', 'chat_conversations')
+  ), for_workers AS (
+    SELECT p.oid, p.proname AS name FROM pg_proc p
+    WHERE p.pronamespace = 'public'::regnamespace AND p.proname IN ('task_claim', 'task_step',
+      'task_complete', 'task_fail', 'task_due', 'chat_history', 'chat_partial', 'chat_reply')
+  ), worker AS (
+    SELECT r.oid FROM pg_roles r WHERE r.rolname = 'stepline_worker'
+  )
+  SELECT json_build_object(
+    'unsecured', (SELECT coalesce(json_agg(name ORDER BY name), '[]') FROM ours
+      WHERE NOT secured),
+    'unpublished', (SELECT coalesce(json_agg(o.name ORDER BY o.name), '[]') FROM ours o
+      WHERE NOT EXISTS (SELECT FROM pg_publication_tables t WHERE t.pubname = 'supabase_realtime'
+        AND t.schemaname = 'public' AND t.tablename = o.name)),
+    'full_identity', (SELECT coalesce(json_agg(name ORDER BY name), '[]') FROM ours
+      WHERE identity <> 'd'),
+    'open_to_anon', (SELECT coalesce(json_agg(name ORDER BY name), '[]') FROM ours
+      WHERE has_any_column_privilege('anon', oid, 'SELECT, INSERT, UPDATE')),
+    'closed_to_workers', (SELECT coalesce(json_agg(DISTINCT f.name), '[]')
+      FROM for_workers f, worker w WHERE NOT has_function_privilege(w.oid, f.oid, 'EXECUTE')),
+    'open_to_users', (SELECT coalesce(json_agg(DISTINCT f.name), '[]') FROM for_workers f
+      WHERE has_function_privilege('authenticated', f.oid, 'EXECUTE')),
+    'worker_logins', (SELECT count(*) FROM pg_roles r, worker w
+      WHERE r.rolcanlogin AND NOT r.rolsuper AND pg_has_role(r.oid, w.oid, 'MEMBER')
+        OR r.oid = w.oid AND r.rolcanlogin))
+$$;
+
 REVOKE ALL ON FUNCTION
   public.rows_fetch(bigint[], bigint[], bigint[], bigint[]), public.tasks_running(),
   public.task_list(text[], text[], timestamptz, bigint, text, integer),
   public.conversation_list(boolean, text, integer),
-  public.changes_since(timestamptz, integer), public.server_clock()
+  public.changes_since(timestamptz, integer), public.server_clock(), public.schema_health()
 FROM PUBLIC, anon, authenticated, service_role, stepline_worker;
 GRANT EXECUTE ON FUNCTION
   public.rows_fetch(bigint[], bigint[], bigint[], bigint[]), public.tasks_running(),
   public.task_list(text[], text[], timestamptz, bigint, text, integer),
   public.conversation_list(boolean, text, integer),
-  public.changes_since(timestamptz, integer), public.server_clock()
+  public.changes_since(timestamptz, integer), public.server_clock(), public.schema_health()
 TO authenticated;
 
 -- PostgREST keeps a list of what there is.
