@@ -23,6 +23,8 @@ class LinkState(StrEnum):
     RECONNECTING = "reconnecting"
     POLLING = "polling"
     OFFLINE = "offline"
+    SIGNED_OUT = "signed out"
+    """The session is over: nothing is read or written until somebody signs in."""
 
 
 @dataclass(frozen=True, slots=True)

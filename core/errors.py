@@ -60,6 +60,12 @@ class StoreUnreachableError(SteplineError):
     exit_code = ExitCode.TRY_AGAIN
 
 
+class SignInNeededError(SteplineError):
+    """Nobody is signed in, or the session is over; the sentence says how to sign in."""
+
+    exit_code = ExitCode.USAGE
+
+
 class SchemaError(SteplineError):
     """The database's schema is not the one this version needs."""
 

@@ -24,7 +24,7 @@ from core.changes import (
     Table,
     TaskChanged,
 )
-from core.errors import SteplineError, StoreUnreachableError
+from core.errors import SignInNeededError, SteplineError, StoreUnreachableError
 from core.mirror import Key, Mirror
 from core.models import JsonObject, Message
 from core.store.base import Store, Wanted
@@ -37,6 +37,11 @@ _PER_ROW, _LONGEST_FRAME = 0.002, 0.12
 """Seconds more for each row that was just fetched, up to so many in all."""
 _BUSY, _QUIET, _DOWN = 3.0, 30.0, 2.0
 """Seconds between reconciliations: while a task runs, while none does, while the link is down."""
+_SILENT = 2.0
+"""Seconds after which what reconciliation has found should have come over the link, too (Realtime
+takes half a second); a link that has said nothing since is suspect."""
+_TOLD = (Table.TASKS, Table.CONVERSATIONS)
+"""The tables whose every change the link of any store should tell of."""
 
 
 class Subscription:
@@ -81,6 +86,10 @@ class Feed:
         self._loops: list[asyncio.Task[None]] = []
         self._listening = False
         self._live = asyncio.Event()
+        self._turn = asyncio.Event()
+        self._pace = _DOWN
+        self._unheard: float | None = None
+        self._looked_up = 0.0
 
     async def start(self) -> None:
         """Begins to listen; returns at once, `state` tells when it is live."""
@@ -168,6 +177,10 @@ class Feed:
         self._wanted[key] = max(hint.revision, self._wanted.get(key, 0))
         self._work.set()
 
+    def watch_conversation(self, conversation_id: int | None) -> None:
+        """The open conversation: its messages are to come live."""
+        self._store.watch_conversation(conversation_id)
+
     def hint_task(self, task_id: int) -> None:
         """A task is to be fetched, whatever revision is known of it."""
         self.hint(Hint(Table.TASKS, task_id, 0))
@@ -176,14 +189,17 @@ class Feed:
 
     async def _listen(self) -> None:
         async for item in self._store.hints():
+            self._unheard = None
             if isinstance(item, Hint):
                 self.hint(item)
                 continue
             self._listening = item.state is LinkState.LIVE
-            if not self._listening:
+            # A link that comes and goes is no news while nobody is signed in.
+            if not self._listening and self.state.state is not LinkState.SIGNED_OUT:
                 self._set_state(item)
             # Live is said only once what was missed meanwhile has been asked for.
             self._catch_up.set()
+            self._turn.set()
 
     async def _fetch_wanted(self) -> None:
         while True:
@@ -192,10 +208,10 @@ class Feed:
             wanted, self._wanted = self._wanted, {}
             try:
                 rows = await self._store.fetch(self._mirror.lacks(wanted))
-            except StoreUnreachableError as error:
+            except (StoreUnreachableError, SignInNeededError) as error:
                 # Nothing is forgotten: the same rows are asked for again.
                 self._wanted = wanted | self._wanted
-                self._set_state(LinkChanged(LinkState.RECONNECTING, str(error)))
+                self._set_state(_trouble(error, LinkState.RECONNECTING))
                 await asyncio.sleep(_DOWN)
                 self._work.set()
                 continue
@@ -210,22 +226,22 @@ class Feed:
 
     async def _reconcile_for_ever(self) -> None:
         while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._pause()):
-                    await self._catch_up.wait()
+            await self._pause()
             joined = self._catch_up.is_set()
             self._catch_up.clear()
             try:
                 answer = await self._store.reconcile(self._cursor)
                 await self._store.task_expire()
             except SteplineError as error:
-                self._set_state(LinkChanged(LinkState.OFFLINE, str(error)))
+                self._set_state(_trouble(error, LinkState.OFFLINE))
                 continue
             self._cursor = answer.cursor
+            self._doubt(answer.hints)
             for hint in answer.hints:
                 self.hint(hint)
-            if joined:
+            if joined or self._look_up_due():
                 # An end and a deletion leave no newer row behind to be found by its time.
+                self._looked_up = _now()
                 for task_id in self._mirror.open_tasks:
                     self.hint_task(task_id)
                 for row_id in self._mirror.ids(Table.CONVERSATIONS):
@@ -236,10 +252,38 @@ class Feed:
             else:
                 self._set_state(LinkChanged(LinkState.POLLING))
 
-    def _pause(self) -> float:
+    async def _pause(self) -> None:
+        """Until the next reconciliation, which may become due sooner meanwhile."""
+        begun = _now()
+        while not self._catch_up.is_set():
+            self._turn.clear()
+            self._pace = self._interval()
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(begun + self._pace):
+                    await self._turn.wait()
+                    continue
+            return
+
+    def _interval(self) -> float:
         if self.state.state is not LinkState.LIVE:
             return _DOWN
         return _BUSY if self._mirror.open_tasks else _QUIET
+
+    def _doubt(self, found: Iterable[Hint]) -> None:
+        """Suspects a link that has said nothing since reconciliation found what it should tell."""
+        now = _now()
+        if self.state.state is not LinkState.LIVE:
+            self._unheard = None
+        elif self._unheard is None:
+            if any(hint.table in _TOLD and not self._mirror.knows(hint) for hint in found):
+                self._unheard = now
+        elif now - self._unheard >= _SILENT:
+            _log.warning("The link says it is live, but reconciliation finds what it does not tell")
+            self._unheard = None
+            self._store.suspect()
+
+    def _look_up_due(self) -> bool:
+        return not self._store.hears_deletions and _now() - self._looked_up >= _QUIET
 
     def _set_state(self, state: LinkChanged) -> None:
         if state != self.state:
@@ -248,5 +292,16 @@ class Feed:
     def _publish(self, change: Change) -> None:
         if isinstance(change, LinkChanged):
             self.state = change
+        if self._pace > _BUSY and self._interval() < self._pace:
+            self._turn.set()
         for subscription in self._subscriptions:
             subscription.put(change)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _trouble(error: SteplineError, otherwise: LinkState) -> LinkChanged:
+    state = LinkState.SIGNED_OUT if isinstance(error, SignInNeededError) else otherwise
+    return LinkChanged(state, str(error))

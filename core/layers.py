@@ -19,6 +19,7 @@ from pydantic import (
     ValidationError,
 )
 
+from core.auth.tokens import is_service_key
 from core.errors import ConfigError
 from core.locate import Key
 from core.tomlfile import Document, Table, bad_value, dotted, first_mistake, sentence
@@ -43,11 +44,18 @@ _ENVIRONMENT: dict[Key, str] = {
     ("n8n", "database_url"): "N8N_DATABASE_URL",
     ("supabase", "url"): "SUPABASE_URL",
     ("supabase", "anon_key"): "SUPABASE_ANON_KEY",
+    ("supabase", "access_token"): "STEPLINE_ACCESS_TOKEN",
+    ("supabase", "refresh_token"): "STEPLINE_REFRESH_TOKEN",
     ("animation",): "STEPLINE_ANIMATION",
     ("theme",): "STEPLINE_THEME",
     ("ascii",): "STEPLINE_ASCII",
     ("mouse",): "STEPLINE_MOUSE",
     ("linear",): "STEPLINE_LINEAR",
+}
+# The web app's names for the same, as spec.md has them: what an .env file of it sets is enough.
+_SECOND_NAMES: dict[Key, str] = {
+    ("supabase", "url"): "NEXT_PUBLIC_SUPABASE_URL",
+    ("supabase", "anon_key"): "NEXT_PUBLIC_SUPABASE_ANON_KEY",
 }
 # Variables are text; these are what else they are read as.
 _KINDS: dict[Key, TypeAdapter[bool] | TypeAdapter[float] | TypeAdapter[int]] = {
@@ -78,13 +86,18 @@ def file_layers(declared: "FileValues", document: Document, profile: str) -> Ite
 
 def environment_layer(env: Mapping[str, str]) -> Layer:
     """What the `STEPLINE_*` variables set. One that is empty is as good as not set."""
-    given = {key: _typed(key, env[name]) for key, name in _ENVIRONMENT.items() if env.get(name)}
+    names = _ENVIRONMENT | {
+        key: name
+        for key, name in _SECOND_NAMES.items()
+        if env.get(name) and not env.get(_ENVIRONMENT[key])
+    }
+    given = {key: _typed(key, env[name]) for key, name in names.items() if env.get(name)}
     try:
         values = _given(Values.model_validate(_nested(given)))
     except ValidationError as error:
         key, reason = first_mistake(error)
-        raise ConfigError(sentence(f"{_ENVIRONMENT[key[:2]]} {reason}")) from None
-    return Layer(_below(Path.cwd(), values), _ENVIRONMENT.__getitem__)
+        raise ConfigError(sentence(f"{names[key[:2]]} {reason}")) from None
+    return Layer(_below(Path.cwd(), values), names.__getitem__)
 
 
 def command_line_layer(options: Mapping[str, object]) -> Layer:
@@ -159,6 +172,15 @@ def _web_address(url: str) -> str:
     return url.rstrip("/")
 
 
+def _no_service_key(key: SecretStr) -> SecretStr:
+    if is_service_key(key.get_secret_value()):
+        raise bad_value(
+            "is a service key, which sees and changes everybody's rows and must not leave the "
+            "server; set the project's anon (publishable) key, or a user's token"
+        )
+    return key
+
+
 def _database_address(url: SecretStr) -> SecretStr:
     text = url.get_secret_value()
     if not text.startswith(("postgresql://", "postgres://")) and "=" not in text:
@@ -218,7 +240,9 @@ class SupabaseValues(Table):
     """The `[supabase]` table; what each key means is told in `core.settings.SupabaseSettings`."""
 
     url: Annotated[_Text, AfterValidator(_web_address)] | None = None
-    anon_key: _Secret | None = None
+    anon_key: Annotated[_Secret, AfterValidator(_no_service_key)] | None = None
+    access_token: Annotated[_Secret, AfterValidator(_no_service_key)] | None = None
+    refresh_token: _Secret | None = None
 
 
 class Values(Table):

@@ -100,6 +100,15 @@ def _engine(
 
 async def _open_store(settings: Settings, stack: AsyncExitStack) -> Store:
     # Their drivers take longer to import than the first paint may wait.
+    if settings.store == "supabase":
+        from core.auth.account import Account
+        from core.store.supabase import SupabaseStore
+
+        store: Store = SupabaseStore(Account(settings))
+        stack.push_async_callback(store.close)
+        await store.open()
+        return store
+
     from core.store.postgres import PostgresStore
 
     user_id, email = user_of(settings)

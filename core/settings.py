@@ -42,6 +42,8 @@ _SECRETS: dict[Key, Key] = {
     ("n8n", "api_key"): _N8N,
     ("n8n", "basic_auth_password"): _N8N,
     ("supabase", "anon_key"): ("supabase", "url"),
+    ("supabase", "access_token"): ("supabase", "url"),
+    ("supabase", "refresh_token"): ("supabase", "url"),
 }
 """A secret -> the address that it belongs to."""
 
@@ -95,6 +97,11 @@ class SupabaseSettings:
     """The project's address, without a last slash; never None with that store."""
     anon_key: SecretStr | None = None
     """Its anon (publishable) key; never None with that store, never a service key."""
+    access_token: SecretStr | None = None
+    """A signed-in user's token, for a machine on which nobody signs in; else the session that
+    `stepline login` began."""
+    refresh_token: SecretStr | None = None
+    """That session's refresh token; with it the session goes on when the other has expired."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -412,7 +419,8 @@ def _warnings(settings: Settings, declared: FileValues) -> Iterator[str]:
 
 def _secrets_of(table: Values) -> bool:
     given = (table.database_url, table.llm.api_key, table.n8n.token, table.n8n.api_key)
-    return any(given) or bool(table.n8n.basic_auth_password or table.n8n.database_url)
+    tokens = (table.supabase.access_token, table.supabase.refresh_token)
+    return any((*given, *tokens)) or bool(table.n8n.basic_auth_password or table.n8n.database_url)
 
 
 def _shown(value: object) -> str:

@@ -9,12 +9,15 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
+from core.auth.account import Account
 from core.session import Session
 from core.settings import Settings, load_settings
 from core.store.postgres import PostgresStore
+from core.store.supabase import SupabaseStore
 from schema.runner import migrate
 from tests.support.database import Database
 from tests.support.postgres_server import PostgresServer
+from tests.support.supabase.target import Signed, Target, target_for
 
 _numbers = itertools.count()
 
@@ -81,6 +84,33 @@ async def open_store(
             )
             await store.open()
             stack.push_async_callback(store.close)
+            return store
+
+        yield open_it
+
+
+@pytest.fixture
+def target(database: Database) -> Iterator[Target]:
+    """A Supabase project: a stand-in of the test's own, or the real one that is named."""
+    with target_for(database) as target:
+        yield target
+
+
+@pytest.fixture
+async def open_supabase(
+    target: Target, tmp_path: Path
+) -> AsyncIterator[Callable[..., Awaitable[SupabaseStore]]]:
+    """Opens a store in the project, for a new user or the one given."""
+    async with AsyncExitStack() as stack:
+
+        async def open_it(user_id: UUID | None = None) -> SupabaseStore:
+            return await opened(target.sign_in(user_id))
+
+        async def opened(signed: Signed) -> SupabaseStore:
+            settings = target.settings(tmp_path, signed)
+            store = SupabaseStore(Account(settings))
+            stack.push_async_callback(store.close)
+            await store.open()
             return store
 
         yield open_it

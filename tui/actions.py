@@ -51,6 +51,7 @@ SCOPES: dict[str, str] = {
     "list": "Any list",
     "choice": "One of several values",
     "dialog": "Questions",
+    "sign_in": "Signing in",
     "start": "When the start failed",
     "app": "Everywhere",
 }
@@ -62,6 +63,7 @@ SCREENS: dict[str, tuple[str, ...]] = {
     "tasks": ("tasks", "list", "app"),
     "conversations": ("conversations", "list", "app"),
     "form": ("form", "choice", "app"),
+    "sign_in": ("sign_in",),
     "dialog": ("dialog",),
 }
 """Which scopes exist on which screen."""
@@ -75,6 +77,7 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
     ("tasks", "list", "app"),
     ("conversations", "list", "app"),
     ("form", "choice", "app"),
+    ("sign_in",),
     ("dialog",),
     ("start", "app"),
 )
@@ -92,6 +95,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("app.next_pane", "Next pane", "tab", ("app",)),
     Action("app.previous_pane", "Previous pane", "shift+tab", ("app",)),
     Action("app.back", "Back", "escape", ("app",), "Leaves what is in front; never quits."),
+    Action("app.sign_in", "Sign in", "f4", ("app",), "Where the session is over (Supabase)."),
     Action("app.redraw", "Redraw", "ctrl+l", ("app",), "The whole screen, once again."),
     Action("app.quit", "Quit", "ctrl+c", ("app",), "Twice. Running tasks go on without us."),
     # Composer
@@ -165,6 +169,15 @@ ACTIONS: tuple[Action, ...] = (
     Action("form.json", "Form or JSON", "ctrl+f", ("form",)),
     Action("choice.next", "Next value", "right,space,l", ("choice",)),
     Action("choice.previous", "Previous value", "left,h", ("choice",)),
+    # Signing in
+    Action("sign_in.code", "Code by mail", "ctrl+r", ("sign_in",), "In place of a password."),
+    Action(
+        "sign_in.anonymous",
+        "Without a name",
+        "ctrl+g",
+        ("sign_in",),
+        "As a new user, where the project allows it.",
+    ),
     # Questions
     Action("dialog.yes", "Yes", "y", ("dialog",)),
     Action("dialog.no", "No", "n,escape", ("dialog",)),

@@ -15,7 +15,8 @@ from textual.filter import LineFilter
 from textual.screen import Screen
 from textual.widgets import TextArea
 
-from core.errors import SteplineError
+from core.changes import LinkChanged, LinkState
+from core.errors import SignInNeededError, SteplineError
 from core.logs import setup
 from core.settings import Settings
 from tui import startup, terminal
@@ -37,6 +38,8 @@ log = logging.getLogger(__name__)
 
 _AGAIN = 3.0
 """Seconds in which the second ctrl+c quits."""
+_PAUSE = 1.0
+"""Seconds without typing after which a dialog that nobody asked for may come."""
 
 
 class SteplineApp(terminal.QuietCrash, terminal.Sparing, KeysInOrder, inherit_bindings=False):
@@ -68,6 +71,7 @@ class SteplineApp(terminal.QuietCrash, terminal.Sparing, KeysInOrder, inherit_bi
         self.theme = self._theme(settings.theme)
         self._main = MainScreen(drafts_of(settings), conversation)
         self._quit_asked = 0.0
+        self._signed_out = False
 
     def _theme(self, wanted: str) -> str:
         """The theme of that name, where there is one and the terminal has the colours for it."""
@@ -112,7 +116,7 @@ class SteplineApp(terminal.QuietCrash, terminal.Sparing, KeysInOrder, inherit_bi
     @work(group="session", exclusive=True)
     async def _open(self) -> None:
         # The drivers behind this take longer to import than a key press may wait.
-        await asyncio.to_thread(_import_what_opens_a_session)
+        await asyncio.to_thread(_import_what_opens_a_session, self.context.settings.store)
         from core.session import Session
 
         try:
@@ -121,6 +125,8 @@ class SteplineApp(terminal.QuietCrash, terminal.Sparing, KeysInOrder, inherit_bi
             startup.done()
             log.warning("the session could not be opened: %s", error)
             self._main.post_message(StartFailed(str(error)))
+            if isinstance(error, SignInNeededError):
+                self._sign_in(str(error))
             return
         startup.done()
         self.context.opened = session
@@ -130,7 +136,48 @@ class SteplineApp(terminal.QuietCrash, terminal.Sparing, KeysInOrder, inherit_bi
         self._main.post_message(SessionOpened())
         await asyncio.to_thread(_import_what_paints_an_answer)
         while True:
-            self._main.post_message(Changes(await subscription.batch()))
+            changes = await subscription.batch()
+            self._main.post_message(Changes(changes))
+            for change in changes:
+                if isinstance(change, LinkChanged):
+                    out = change.state is LinkState.SIGNED_OUT
+                    if out and not self._signed_out:
+                        self._sign_in(change.detail)
+                    self._signed_out = out
+
+    def action_app_sign_in(self) -> None:
+        """Asks who one is, where that matters."""
+        state = self.context.opened.feed.state.state if self.context.opened else None
+        if self.context.settings.store != "supabase":
+            tell(
+                self.screen, "There is nothing to sign in to: the database is no Supabase project."
+            )
+        elif state not in (None, LinkState.SIGNED_OUT):
+            tell(self.screen, "You are signed in; `stepline logout` ends the session.")
+        else:
+            self._main.typed_at = 0.0
+            self._sign_in("")
+
+    @work(group="sign_in")
+    async def _sign_in(self, reason: str) -> None:
+        """What is below stays as it is: the draft too."""
+        settings, opened = self.context.settings, self.context.opened
+        if settings.supabase.access_token or settings.supabase.refresh_token:
+            return  # the environment's session is not ours to begin; the sentence says so
+        # What is typed for the composer must not land in a line for passwords.
+        while (left := self._main.typed_at + _PAUSE - monotonic()) > 0:  # noqa: ASYNC110
+            await asyncio.sleep(left)
+        if self._elsewhere("SignInScreen", always=True):
+            return
+        from tui.screens.sign_in import SignInScreen
+
+        user_id = opened.store.user_id if opened is not None else None
+        if not await self.push_screen_wait(SignInScreen(settings, reason, user_id)):
+            return
+        if opened is None:
+            self.action_open_session()
+        else:
+            self._main.signed_in()
 
     # Actions of all screens
 
@@ -211,17 +258,23 @@ class SteplineApp(terminal.QuietCrash, terminal.Sparing, KeysInOrder, inherit_bi
 
             self.push_screen(NewTaskScreen(self.context.session))
 
-    def _elsewhere(self, name: str) -> bool:
-        """Whether this screen cannot be opened now: there is no session, or it is open."""
-        if self.context.opened is None:
+    def _elsewhere(self, name: str, *, always: bool = False) -> bool:
+        """Whether this screen cannot be opened now: it is open, or it needs a session, which most
+        do (but `always`), and there is none."""
+        if self.context.opened is None and not always:
             tell(self.screen, "Not connected yet.")
             return True
         return any(type(screen).__name__ == name for screen in self.screen_stack)
 
 
-def _import_what_opens_a_session() -> None:
+def _import_what_opens_a_session(store: str) -> None:
     import core.session
-    import core.store.postgres  # noqa: F401
+
+    if store == "supabase":
+        import core.auth.account
+        import core.store.supabase
+    else:
+        import core.store.postgres  # noqa: F401
 
 
 def _import_what_paints_an_answer() -> None:

@@ -32,8 +32,12 @@ async def examine(
         yield check
 
     # Their imports cost more than everything above.
-    from core.doctor import database, endpoint
+    from core.doctor import endpoint
 
-    async for check in database.checks(settings):
+    if settings.store == "supabase":
+        from core.doctor.supabase import checks
+    else:
+        from core.doctor.database import checks
+    async for check in checks(settings):
         yield check
     yield await endpoint.check(settings.llm)

@@ -45,7 +45,7 @@ async def checks(settings: Settings) -> AsyncIterator[Check]:
             yield await _round_trip(session, connection)
             if isinstance(session.store, PostgresStore):
                 yield await _worker(session.store, settings)
-            yield _clock(session.store.clock_offset)
+            yield clock(session.store.clock_offset)
     except SchemaError as error:
         yield fail("schema", str(error), "Run `stepline migrate`, or update stepline.")
     except (SteplineError, psycopg.Error) as error:
@@ -128,7 +128,8 @@ async def _worker(store: PostgresStore, settings: Settings) -> Check:
     return warn("worker", "None is alive: tasks wait for one.", "Run `stepline worker` somewhere.")
 
 
-def _clock(offset: float) -> Check:
+def clock(offset: float) -> Check:
+    """How far this machine's clock is off the database's."""
     if abs(offset) <= _CLOCK:
         return ok("clock", f"{abs(offset):.2f} s off the database's.")
     sentence = (

@@ -168,6 +168,19 @@ class Store(Protocol):
 
     # The change stream.
 
+    @property
+    def hears_deletions(self) -> bool:
+        """Whether `hints` tells of rows that are gone; if not, known rows are looked up."""
+        ...
+
+    def watch_conversation(self, conversation_id: int | None) -> None:
+        """The conversation whose messages `hints` is to tell of, where it cannot tell of all."""
+        ...
+
+    def suspect(self) -> None:
+        """The stream says live, but has not told of what reconciliation found: it may be dead."""
+        ...
+
     def hints(self) -> AsyncIterator[Hint | LinkChanged]:
         """Live hints, and the link's own state; never ends and never raises for a lost link."""
         ...

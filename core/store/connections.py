@@ -17,17 +17,13 @@ from psycopg.rows import dict_row
 
 from core.errors import (
     ConfigError,
-    IllegalTransitionError,
-    InputError,
-    NotFoundError,
-    SchemaError,
     SteplineError,
     StoreUnreachableError,
 )
 from core.store.listening import listen
 from core.store.pool import Connection, Pool
+from core.store.refusals import check_version, refusal
 from core.text import clean_line
-from schema.runner import latest_version
 
 Revive = Callable[[], Awaitable[None]]
 """Brings an embedded server back; returns when there is a point in connecting again."""
@@ -38,12 +34,6 @@ ANSWER = 10.0
 """Seconds a query may take before the database counts as unreachable."""
 _SIZE = 4
 """Queries at the same time, at most."""
-
-_ERRORS: dict[str, type[SteplineError]] = {
-    "SL001": IllegalTransitionError,
-    "SL003": NotFoundError,
-    "SL004": InputError,
-}
 
 Result = TypeVar("Result")
 
@@ -163,9 +153,10 @@ class translated_errors:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, psycopg.Error) and error.sqlstate in _ERRORS:
-            text = clean_line(error.diag.message_primary or str(error))
-            raise _ERRORS[error.sqlstate](f"{text[:1].upper()}{text[1:]}.") from error
+        if isinstance(error, psycopg.Error) and (
+            refused := refusal(error.sqlstate, error.diag.message_primary or str(error))
+        ):
+            raise refused from error
         if isinstance(error, LOST):
             raise StoreUnreachableError(
                 f"The database does not answer ({reason(error)}). Nothing is lost; try again, "
@@ -213,17 +204,7 @@ async def check_schema(connection: Connection) -> None:
         cursor = await connection.execute("SELECT public.stepline_schema_version() AS version")
         row = await cursor.fetchone()
         have = int(row["version"]) if row else 0
-    need = latest_version()
-    if have < need:
-        raise SchemaError(
-            f"The database's schema is at version {have}, and this program needs {need}: "
-            "run `stepline migrate`."
-        )
-    if have > need:
-        raise SchemaError(
-            f"The database's schema is at version {have}, newer than this program knows "
-            f"({need}): update stepline."
-        )
+    check_version(have)
 
 
 async def _clock_offset(connection: Connection) -> float:

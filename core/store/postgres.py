@@ -26,6 +26,7 @@ from core.models import (
     TaskFilter,
     TaskOrder,
 )
+from core.store.asked import asked, storable
 from core.store.base import Reconciled, Rows, Wanted
 from core.store.connections import LOST, Connection, Connections, Revive, reason
 from core.store.queries import load_queries
@@ -133,7 +134,7 @@ class PostgresStore:
 
     async def tasks(self, wanted: TaskFilter) -> list[Task]:
         """See `Store.tasks`."""
-        rows = await self._rows("tasks", _asked(wanted) | {"limit": wanted.limit})
+        rows = await self._rows("tasks", asked(wanted) | {"limit": wanted.limit})
         return [Task.model_validate(row) for row in rows]
 
     async def task_ids(
@@ -141,7 +142,7 @@ class PostgresStore:
     ) -> list[int]:
         """See `Store.task_ids`."""
         values = {"sort": order.column.value, "reverse": order.reverse, "limit": limit}
-        [row] = await self._rows("task_ids", _asked(wanted) | values)
+        [row] = await self._rows("task_ids", asked(wanted) | values)
         return row["task_ids"]
 
     async def running_tasks(self) -> list[Task]:
@@ -209,6 +210,17 @@ class PostgresStore:
 
     # The change stream
 
+    @property
+    def hears_deletions(self) -> bool:
+        """See `Store.hears_deletions`."""
+        return True
+
+    def watch_conversation(self, conversation_id: int | None) -> None:
+        """Nothing to do: each notification of this user is heard."""
+
+    def suspect(self) -> None:
+        """Nothing to do: a connection that listens misses nothing, and its silence is probed."""
+
     async def hints(self) -> AsyncGenerator[Hint | LinkChanged]:
         """See `Store.hints`."""
         failures = 0
@@ -257,25 +269,9 @@ class PostgresStore:
         return await self._connections.run(read, repeat=repeat)
 
 
-def _asked(wanted: TaskFilter) -> dict[str, Any]:
-    """A filter as the parameters of `task_ids`."""
-    return {
-        "statuses": [status.value for status in wanted.statuses] or None,
-        "types": list(map(_storable, wanted.types)) or None,
-        "since": wanted.since,
-        "conversation": wanted.conversation_id,
-        "words": " ".join(_storable(wanted.text).split()) or None,
-    }
-
-
 def _pattern(text: str) -> str:
-    escaped = _storable(text).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    escaped = storable(text).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return f"%{escaped}%"
-
-
-def _storable(text: str) -> str:
-    """Text as a database can hold it."""
-    return text.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
 def _hint(payload: str) -> Hint | None:

@@ -23,6 +23,7 @@ _SETTINGS = {
     "max_connections": "200",
     "shared_buffers": "64MB",
     "autovacuum": "off",
+    "wal_level": "logical",
 }
 
 

@@ -121,4 +121,4 @@ class Answer:
         return found[0]
 
 
-_TROUBLE = (LinkState.RECONNECTING, LinkState.OFFLINE)
+_TROUBLE = (LinkState.RECONNECTING, LinkState.OFFLINE, LinkState.SIGNED_OUT)

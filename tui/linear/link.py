@@ -2,7 +2,7 @@
 
 from core.changes import LinkChanged, LinkState
 
-_DOWN = (LinkState.RECONNECTING, LinkState.OFFLINE)
+_DOWN = (LinkState.RECONNECTING, LinkState.OFFLINE, LinkState.SIGNED_OUT)
 
 
 class Link:

@@ -161,10 +161,17 @@ class MainScreen(WritingScreen, inherit_bindings=False):
 
     # Conversations
 
+    def _watch(self, conversation_id: int | None) -> None:
+        """Asks for the messages of that conversation as they change."""
+        opened = context(self).opened
+        if opened is not None:
+            opened.feed.watch_conversation(conversation_id)
+
     def open_conversation(self, conversation_id: int | None, *, take_along: bool = False) -> None:
         """As there; and its title."""
         super().open_conversation(conversation_id, take_along=take_along)
         self.header.show(title="New conversation" if conversation_id is None else "")
+        self._watch(conversation_id)
         if conversation_id is not None:
             self._read_title(conversation_id)
 

@@ -1,5 +1,7 @@
 """The writing half of the main screen: typing, drafts, sending, and what could not be sent."""
 
+from time import monotonic
+
 from textual import on, work
 from textual.timer import Timer
 from textual.widgets import Static
@@ -27,6 +29,8 @@ class WritingScreen(TaskScreen, inherit_bindings=False):
         self._writing = Writing(drafts, conversation_id)
         self._save_timer: Timer | None = None
         self._told = ""
+        self.typed_at = 0.0
+        """When something was typed last, by the monotonic clock."""
         self._outbox = Outbox(drafts, changed=self._letters_changed, sent=self._letter_sent)
 
     @property
@@ -97,6 +101,12 @@ class WritingScreen(TaskScreen, inherit_bindings=False):
     def _resend(self) -> None:
         self._outbox.retry()
 
+    def signed_in(self) -> None:
+        """What could not be sent for want of a session is sent now."""
+        self._tell_problem("")
+        if any(letter.error for letter in self._outbox.letters):
+            self._outbox.retry()
+
     @on(ConversationPane.LetterWanted)
     def _edit_letter(self, event: ConversationPane.LetterWanted) -> None:
         if self.composer.text:
@@ -116,6 +126,7 @@ class WritingScreen(TaskScreen, inherit_bindings=False):
     @on(Composer.Edited)
     def _edited(self, event: Composer.Edited) -> None:
         self._writing.text = event.text
+        self.typed_at = monotonic()
         if self._save_timer is None:
             self._save_timer = self.set_timer(_SAVE_AFTER, self._save_draft)
 

@@ -16,6 +16,7 @@ _STYLES = {
     LinkState.RECONNECTING: styles.WARNING,
     LinkState.POLLING: styles.WARNING,
     LinkState.OFFLINE: styles.FAILED,
+    LinkState.SIGNED_OUT: styles.FAILED,
 }
 
 
@@ -74,6 +75,7 @@ class StatusHeader(Widget):
             LinkState.RECONNECTING: symbols.reconnecting,
             LinkState.POLLING: symbols.polling,
             LinkState.OFFLINE: symbols.offline,
+            LinkState.SIGNED_OUT: symbols.offline,
         }[state]
         engine = f"   {self._engine}" if self._engine and self.size.width >= 60 else ""
         if not self._engine_up:

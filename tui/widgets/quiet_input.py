@@ -22,12 +22,14 @@ class QuietInput(Input):
         *,
         placeholder: str = "",
         max_length: int = 0,
+        password: bool = False,
         id: str | None = None,
     ) -> None:
         super().__init__(
             value,
             placeholder=placeholder,
             max_length=max_length,
+            password=password,
             compact=True,
             # The next key edits what stands there; it does not replace it.
             select_on_focus=False,

@@ -1,16 +1,15 @@
-"""What every store promises (`core.store.base.Store`), and what PostgreSQL adds to that.
+"""What every store promises (`core.store.base.Store`).
 
-The contract's tests know a store only through `open_user` and the port. What workers do meanwhile
-is done in the database itself.
+These tests know a store only through `open_user` and the port. What workers do meanwhile is done
+in the database itself.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
-from uuid import UUID, uuid4
+from uuid import uuid4
 
-import psycopg
 import pytest
 
 from core.changes import Hint, LinkChanged, LinkState, Table
@@ -18,36 +17,42 @@ from core.errors import (
     IllegalTransitionError,
     InputError,
     NotFoundError,
-    SchemaError,
     SteplineError,
     StoreUnreachableError,
 )
-from core.models import Role, Task, TaskColumn, TaskFilter, TaskOrder, TaskStatus
+from core.models import Role, TaskColumn, TaskFilter, TaskOrder, TaskStatus
 from core.store.base import NO_EVENTS, Rows, Store, Wanted
-from core.store.postgres import PostgresStore
-from schema.runner import migrate
+from tests.core.store.scene import OpenUser, create
 from tests.schema.scenes import events, late_task, one, task_row
 from tests.support.database import Database
-from tests.support.postgres_server import PostgresServer
-
-OpenUser = Callable[..., Awaitable[Store]]
+from tests.support.supabase.target import Target
 
 
-@pytest.fixture(params=["postgres"])
-def open_user(
-    request: pytest.FixtureRequest, open_store: Callable[..., Awaitable[PostgresStore]]
-) -> OpenUser:
-    """Opens a store for a new user, or for the one given: one per kind of store."""
-    return {"postgres": open_store}[request.param]
+@pytest.fixture(params=["postgres", "supabase"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Which store a test of the contract runs on."""
+    return request.param
+
+
+@pytest.fixture
+def open_user(kind: str, request: pytest.FixtureRequest) -> OpenUser:
+    """Opens a store for a new user, or for the one given."""
+    return request.getfixturevalue({"postgres": "open_store", "supabase": "open_supabase"}[kind])
+
+
+@pytest.fixture
+def there(kind: str, request: pytest.FixtureRequest) -> Database:
+    """The database behind the store: for what workers do meanwhile."""
+    if kind == "postgres":
+        return request.getfixturevalue("database")
+    target: Target = request.getfixturevalue("target")
+    return target.database
 
 
 @pytest.fixture
 async def store(open_user: OpenUser) -> Store:
+    """The store of a new user."""
     return await open_user()
-
-
-async def create(store: Store, task_type: str = "email", **data: str | int) -> Task:
-    return await store.task_create(task_type, {**data}, 180, None)
 
 
 # Writes
@@ -103,18 +108,18 @@ async def test_cancel_and_retry(store: Store) -> None:
         await store.task_retry(task.id)
 
 
-async def test_a_finished_task_cannot_be_cancelled(store: Store, database: Database) -> None:
+async def test_a_finished_task_cannot_be_cancelled(store: Store, there: Database) -> None:
     task = await create(store)
-    with database.worker() as worker:
+    with there.worker() as worker:
         worker.execute("SELECT task_claim(%s, 'e')", (task.id,))
         worker.execute("SELECT task_complete(%s, '{}')", (task.id,))
     with pytest.raises(IllegalTransitionError, match="already completed"):
         await store.task_cancel(task.id)
 
 
-async def test_what_is_overdue_times_out(store: Store, database: Database) -> None:
+async def test_what_is_overdue_times_out(store: Store, there: Database) -> None:
     await create(store)
-    late = late_task(database, "processing", owner=store.user_id)
+    late = late_task(there, "processing", owner=store.user_id)
     assert await store.task_expire() == 1
     assert await store.task_expire() == 0
     [task] = await store.tasks(TaskFilter(statuses=(TaskStatus.TIMEOUT,)))
@@ -210,12 +215,12 @@ async def test_tasks_by_every_filter(store: Store, open_user: OpenUser) -> None:
     assert [task.id for task in await store.running_tasks()] == [sent.task_id, old.id]
 
 
-async def test_ids_in_every_order(store: Store, open_user: OpenUser, database: Database) -> None:
+async def test_ids_in_every_order(store: Store, open_user: OpenUser, there: Database) -> None:
     await create(await open_user(), note="theirs")
     waiting = (await create(store, "chat")).id
     failed, running, cancelled = [(await create(store, name)).id for name in ("b", "a", "a")]
     await store.task_cancel(cancelled)
-    with database.worker() as worker:
+    with there.worker() as worker:
         for task in (failed, running):
             worker.execute("SELECT task_claim(%s, 'e')", (task,))
         worker.execute("SELECT task_fail(%s, '{}')", (failed,))
@@ -335,12 +340,12 @@ async def test_hints_tell_of_ones_own_rows(store: Store, open_user: OpenUser) ->
 
 
 async def test_reconciliation_finds_what_changed_and_only_that(
-    store: Store, open_user: OpenUser, database: Database
+    store: Store, open_user: OpenUser, there: Database
 ) -> None:
     other = await open_user()
     await other.chat_send(None, "theirs", 60, uuid4())
     old = await create(store)
-    with database.owner() as owner:
+    with there.owner() as owner:
         owner.execute("SET session_replication_role = replica")
         owner.execute("UPDATE async_tasks SET updated_at = updated_at - interval '1 hour'")
     start = await store.reconcile(None)
@@ -359,7 +364,7 @@ async def test_reconciliation_finds_what_changed_and_only_that(
     assert Hint(Table.TASKS, old.id, 2) in found
 
 
-# Errors, and PostgreSQL's own
+# The rest
 
 
 async def test_closing_twice_and_using_it_then(store: Store) -> None:
@@ -369,85 +374,16 @@ async def test_closing_twice_and_using_it_then(store: Store) -> None:
         await store.running_tasks()
 
 
-async def test_the_clock_is_the_databases(store: Store, database: Database) -> None:
+async def test_the_clock_is_the_databases(store: Store, there: Database) -> None:
     here = datetime.now(UTC) + timedelta(seconds=store.clock_offset)
-    with database.owner() as owner:
+    with there.owner() as owner:
         there = one(owner, "SELECT clock_timestamp() AS now")["now"]
     assert abs((there - here).total_seconds()) < 2
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ("DROP SCHEMA public CASCADE; CREATE SCHEMA public", "stepline migrate"),
-        (
-            "DELETE FROM stepline.migrations"
-            " WHERE version = (SELECT max(version) FROM stepline.migrations)",
-            "stepline migrate",
-        ),
-        ("INSERT INTO stepline.migrations VALUES (999, 'x', 'x')", "update stepline"),
-    ],
-)
-async def test_another_schema_version_is_refused(
-    database: Database, change: str, said: str
-) -> None:
-    with database.owner() as owner:
-        owner.execute(change.encode())
-    store = PostgresStore(database.conninfo, user_id=uuid4(), email="a@example.org")
-    with pytest.raises(SchemaError, match=said):
-        await store.open()
-    await store.close()
-
-
-async def test_no_server_is_a_sentence_without_the_password() -> None:
-    url = "postgresql://me:hunter2@127.0.0.1:1/nothing"
-    store = PostgresStore(url, user_id=uuid4(), email="a@example.org")
-    with pytest.raises(StoreUnreachableError, match="does not answer") as refused:
-        await store.open()
-    assert "hunter2" not in str(refused.value)
-    await store.close()
-
-
-def _cut_all(database: Database) -> None:
-    with database.owner() as owner:
-        owner.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
-
-
-async def test_a_dead_connection_is_replaced_unnoticed(
-    open_store: Callable[..., Awaitable[PostgresStore]], database: Database
-) -> None:
-    store = await open_store()
-    for _ in range(5):
-        _cut_all(database)
-        task = await create(store)
-        _cut_all(database)
-        assert (await store.task_cancel(task.id)).status is TaskStatus.CANCELLED
-        _cut_all(database)
-        assert len(await store.tasks(TaskFilter(limit=1))) == 1
-    assert len(await store.tasks(TaskFilter())) == 5
-
-
-async def test_a_connection_acts_as_its_user_and_nothing_more(
-    open_store: Callable[..., Awaitable[PostgresStore]],
-) -> None:
-    store = await open_store()
-
-    async def who(connection: psycopg.AsyncConnection[dict[str, UUID]]) -> dict[str, UUID]:
-        cursor = await connection.execute("SELECT current_user AS role, auth.uid() AS id")
-        row = await cursor.fetchone()
-        assert row is not None
-        return row
-
-    answers = await asyncio.gather(*(store._connections.run(who) for _ in range(8)))
-    assert answers == [{"role": "authenticated", "id": store.user_id}] * 8
-
-
-async def test_text_from_outside_is_cleaned(store: Store, database: Database) -> None:
+async def test_text_from_outside_is_cleaned(store: Store, there: Database) -> None:
     task = await create(store)
-    with database.worker() as worker:
+    with there.worker() as worker:
         worker.execute("SELECT task_claim(%s, 'e')", (task.id,))
         worker.execute(
             "SELECT task_step(%s, E'st\\x1b[31mep', E'\\x1b]0;owned\\x07on \\x1b[2Jit')", (task.id,)
@@ -456,80 +392,10 @@ async def test_text_from_outside_is_cleaned(store: Store, database: Database) ->
     assert (row.current_step, row.status_message) == ("step", "on it")
 
 
-@pytest.fixture
-def mortal() -> Iterator[PostgresServer]:
-    """A server of one's own, to be killed and started again; it forgets nothing it has said."""
-    server = PostgresServer()
-    server.start()
-    with psycopg.connect(server.conninfo(), autocommit=True) as connection:
-        connection.execute("ALTER SYSTEM SET synchronous_commit = on")
-        connection.execute("SELECT pg_reload_conf()")
-    migrate(server.conninfo())
-    with psycopg.connect(server.conninfo(), autocommit=True) as connection:
-        connection.execute("CHECKPOINT")
-    yield server
-    server.stop()
-
-
-async def test_an_outage_is_told_at_once_and_so_is_its_end(mortal: PostgresServer) -> None:
-    store = PostgresStore(mortal.conninfo(), user_id=uuid4(), email="a@example.org")
-    await store.open()
-    task = await create(store)
-    mortal.kill()
-    try:
-        async with asyncio.timeout(5):
-            for _ in range(50):
-                with pytest.raises(StoreUnreachableError, match="does not answer"):
-                    await store.running_tasks()
-                with pytest.raises(StoreUnreachableError, match="does not answer"):
-                    await create(store)
-    finally:
-        await asyncio.to_thread(mortal.run)
-    async with asyncio.timeout(5):
-        assert await store.running_tasks() == [task]
-    await store.close()
-
-
-async def test_a_dead_server_is_revived_and_asked_again(mortal: PostgresServer) -> None:
-    async def revive() -> None:
-        if not mortal_runs:
-            await asyncio.to_thread(mortal.run)
-            mortal_runs.append(True)
-
-    mortal_runs = [True]
-    store = PostgresStore(mortal.conninfo(), user_id=uuid4(), email="a@example.org", revive=revive)
-    await store.open()
-    for _ in range(2):
-        mortal_runs.clear()
-        mortal.kill()
-        # Also what must not be written twice: it never reached the server that died.
-        await create(store)
-    assert len(await store.running_tasks()) == 2
-    await store.close()
-
-
-async def test_many_at_once_share_a_few_connections(
-    open_store: Callable[..., Awaitable[PostgresStore]], database: Database
-) -> None:
-    store = await open_store()
-    await asyncio.gather(*(create(store, n=n) for n in range(40)))
-
-    async def give_up() -> None:
-        async with asyncio.timeout(0.001):
-            await store.tasks(TaskFilter())
-
-    # What is cancelled in the middle of a query leaves no connection behind, nor a broken one.
-    await asyncio.gather(*(give_up() for _ in range(20)), return_exceptions=True)
-    assert len(await store.tasks(TaskFilter())) == 40
-    with database.owner() as owner:
-        count = "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database()"
-        assert one(owner, count)["n"] <= 1 + 4
-
-
-async def test_one_users_history_is_in_the_database(store: Store, database: Database) -> None:
+async def test_one_users_history_is_in_the_database(store: Store, there: Database) -> None:
     task = await create(store)
     await store.task_cancel(task.id)
-    with database.owner() as owner:
+    with there.owner() as owner:
         assert task_row(owner, task.id)["status"] == "cancelled"
         assert events(owner, task.id) == [
             ("status_change", "pending"),
