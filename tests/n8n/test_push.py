@@ -215,7 +215,9 @@ def test_switched_off_archived_deleted_and_left_over(place: Place):
     place.server.api("POST", f"/workflows/{chat['id']}/archive")
     assert place.states()["stepline: chat"] == "changed"
     assert "updated    workflow    stepline: chat" in place.run("push")
-    place.server.api("DELETE", f"/workflows/{place.workflow('stepline: failure')['id']}")
+    failure = place.workflow("stepline: failure")["id"]
+    place.server.api("POST", f"/workflows/{failure}/deactivate")
+    place.server.api("DELETE", f"/workflows/{failure}")
     assert place.states()["stepline: failure"] == "missing"
     place.run("push")
 
@@ -306,6 +308,11 @@ def test_the_password_of_the_database(place: Place):
     # Changed by somebody else: n8n cannot come in any more, and gets a new one.
     with psycopg.connect(place.conninfo, autocommit=True) as connection:
         connection.execute("ALTER ROLE stepline_worker PASSWORD 'another'")
+        # The connections that n8n keeps are let in already.
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE usename = 'stepline_worker'"
+        )
     assert "updated    credential  stepline database" in place.run("push")
     assert password() not in (first, second)
     assert "unchanged  credential  stepline database" in place.run("push")
