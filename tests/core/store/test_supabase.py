@@ -83,6 +83,9 @@ async def test_nothing_of_somebody_elses_by_table_or_function(
     for name in ("task_cancel", "task_retry"):
         answer = call(target, name, {"task": sent.task_id}, eve.access)
         assert (answer.status_code, answer.json()["code"]) == (400, "SL003")
+    values = {"task": sent.task_id, "outcome": "refused", "message": "m"}
+    answer = call(target, "task_triggered", values, eve.access)
+    assert (answer.status_code, answer.json()["code"]) == (400, "SL003")
     for name, values in _WORKERS.items():
         answer = call(target, name, {"task": sent.task_id, **values}, eve.access)
         assert (answer.status_code, answer.json()["code"]) == (403, "42501"), name
