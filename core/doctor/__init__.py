@@ -40,4 +40,9 @@ async def examine(
         from core.doctor.database import checks
     async for check in checks(settings):
         yield check
+    if settings.engine == "n8n":
+        from core.doctor import n8n
+
+        async for check in n8n.checks(settings):
+            yield check
     yield await endpoint.check(settings.llm)

@@ -16,7 +16,7 @@ from tests.support.command import Stepline, isolated
 from tests.support.model_process import ModelProcess
 from tests.support.n8n_install import installed
 from tests.support.n8n_server import _OWNER as OWNER
-from tests.support.n8n_server import N8nServer
+from tests.support.n8n_server import N8nServer, wait_until
 from tests.support.postgres_server import PostgresServer
 
 NAMES = ["stepline: failure", "stepline: chat", "stepline: sweep"]
@@ -37,6 +37,10 @@ class Place:
         done = self.stepline.run("n8n", *arguments)
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout
+
+    def doctor(self) -> str:
+        """What `stepline doctor` prints."""
+        return " ".join(self.stepline.run("doctor").stdout.split())
 
     def refused(self, *arguments: str, code: int = 1, **env: str) -> str:
         """The sentence with which it fails."""
@@ -305,6 +309,18 @@ def test_the_password_of_the_database(place: Place):
     assert "updated    credential  stepline database" in place.run("push")
     assert password() not in (first, second)
     assert "unchanged  credential  stepline database" in place.run("push")
+
+
+def test_the_doctor_looks_at_all_of_it(place: Place):
+    place.run("push")
+    told = place.doctor()
+    assert "n8n answers at" in told
+    assert "A workflow listens at webhook/chat/process and asks for the token." in told
+    assert "Workflows and credentials are as `stepline n8n push` makes them." in told
+    chat = place.workflow("stepline: chat")
+    place.server.api("POST", f"/workflows/{chat['id']}/deactivate")
+    wait_until(lambda: "No active workflow listens" in place.doctor())
+    assert "stepline: chat (inactive)" in place.doctor()
 
 
 def test_refusals(place: Place):

@@ -132,6 +132,10 @@ class N8nServer:
     def api(self, method: str, path: str, json: object = None) -> Any:
         """One call of its public API; the answer's JSON."""
         reply = self.call(method, path, json)
+        until = time.monotonic() + 30
+        while reply.status_code == 409 and "again" in reply.text and time.monotonic() < until:
+            time.sleep(0.2)  # "still being unpublished"
+            reply = self.call(method, path, json)
         assert reply.is_success, f"{method} {path}: {reply.status_code} {reply.text}"
         return reply.json() if reply.content else None
 

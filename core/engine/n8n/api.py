@@ -5,6 +5,7 @@ import base64
 import json
 import re
 from collections.abc import Sequence
+from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
@@ -39,6 +40,8 @@ SCOPES = [
 """What a key for `stepline n8n` must be allowed."""
 
 _TIMEOUT = 30.0
+_SETTLING = 30.0
+"""Seconds that n8n may take to finish what it was asked before."""
 _PAGE = 100
 # Its editor's page, open to everybody, names the release; nothing in the API does.
 _RELEASE = re.compile(r'name="n8n:config:sentry" content="([\w+/=]*)"')
@@ -253,6 +256,10 @@ class Api:
         query: dict[str, str] | None = None,
     ) -> Any:
         answer = await self._send(method, f"{self.url}/api/v1{path}", body, query=query)
+        until = monotonic() + _SETTLING
+        while _settling(answer) and monotonic() < until:
+            await asyncio.sleep(0.5)
+            answer = await self._send(method, f"{self.url}/api/v1{path}", body, query=query)
         if answer.is_success:
             if not answer.content:
                 return None
@@ -406,6 +413,12 @@ async def wait_for_webhook(api: Api, path: str, seconds: float = 30.0) -> bool:
     except TimeoutError:
         return False
     return True
+
+
+def _settling(answer: httpx.Response) -> bool:
+    """Whether n8n is still at what it was asked before: a moment after it has said that a workflow
+    is out of production, it refuses to delete or change it ("still being unpublished")."""
+    return answer.status_code == 409 and "again" in answer.text
 
 
 def _too_narrow(scopes: Sequence[str], status: int = 403) -> ApiError:

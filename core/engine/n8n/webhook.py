@@ -126,6 +126,15 @@ class Webhook:
         if response.status_code in _DOWN:
             raise self._unreachable(f"HTTP {response.status_code}")
 
+    async def status(self, workflow: Workflow) -> int:
+        """What its webhook answers to a call without the token, which starts nothing: 403 where it
+        listens, 404 where it does not. Raises CallFailedError."""
+        url = f"{self.base_url}/webhook/{workflow.webhook_path}"
+        try:
+            return (await self._client.post(url, json={})).status_code
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            raise self._unreachable(str(error) or "no answer") from None
+
     def _unreachable(self, reason: str) -> CallFailedError:
         return CallFailedError(
             Outcome.UNREACHABLE,
