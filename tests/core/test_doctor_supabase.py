@@ -146,7 +146,10 @@ async def test_a_realtime_that_delivers_nothing(
     assert ("delivers nothing" if fault == "silent" else "no entry") in check.sentence
 
 
-async def test_a_realtime_that_is_not_there(settings: Settings, project: Supabase) -> None:
+async def test_a_realtime_that_is_not_there(
+    settings: Settings, project: Supabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supabase, "_LIVE", 1.0)
     project.faults.where, project.faults.refuse = "/realtime", 10**6
     checks = await found(settings)
     assert checks["realtime"].verdict is Verdict.FAIL

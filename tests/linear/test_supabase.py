@@ -18,7 +18,10 @@ def test_the_open_conversations_messages_are_followed(target: Target, tmp_path: 
     realtime = Realtime.of(target.stand_in.project)
     signed = target.sign_in()
     with target.database.user(signed.user_id) as user:
-        first, second = (send(user)["conversation_id"] for _ in range(2))
+        sent = [send(user) for _ in range(2)]
+        for row in sent:
+            user.execute("SELECT task_cancel(%s)", (row["task_id"],))
+    first, second = (row["conversation_id"] for row in sent)
     stepline = isolated(
         tmp_path / "home",
         SUPABASE_URL=target.url,
