@@ -169,9 +169,11 @@ def worked(connection: Connection, statement: str, values: Row) -> tuple[Any, Wo
 )
 def test_what_is_asked_over_http_reads_a_long_table_by_index_only(scene: Scene, call: str) -> None:
     with scene.database.user(scene.owner) as user:
-        _, work = worked(user, f"SELECT {call}", {})
-    assert work.scans == 0
-    assert work.rows <= 200
+        # An API's connections are kept, and so are the plans made in them.
+        for _ in range(7):
+            _, work = worked(user, f"SELECT {call}", {})
+            assert work.scans == 0
+            assert work.rows <= 200
 
 
 def listed(
