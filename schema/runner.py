@@ -5,7 +5,6 @@ checksum of its text. An advisory lock lets any number of programs start at once
 """
 
 import hashlib
-import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,8 @@ from typing import LiteralString, cast
 
 import psycopg
 
-_NAME = re.compile(r"(\d{4})_(\w+)\.sql")
+from schema.version import FILE_NAME, latest_version
+
 _LOCK = 0x5354_4550_4C49_4E45  # "STEPLINE"; any constant that nobody else uses
 _MIN_SERVER = 150000
 
@@ -104,7 +104,7 @@ def migrations() -> tuple[Migration, ...]:
     """All migrations of this version, in order."""
     found: list[Migration] = []
     for file in files("schema").joinpath("migrations").iterdir():
-        if match := _NAME.fullmatch(file.name):
+        if match := FILE_NAME.fullmatch(file.name):
             sql = cast(LiteralString, file.read_text(encoding="utf-8"))
             found.append(Migration(int(match[1]), match[2], sql))
     return tuple(sorted(found, key=lambda migration: migration.version))
@@ -169,11 +169,6 @@ def sql_text() -> str:
             ).strip()
         )
     return "\n\n".join([*parts, "COMMIT;\n"])
-
-
-def latest_version() -> int:
-    """The schema version this program needs."""
-    return migrations()[-1].version
 
 
 @contextmanager

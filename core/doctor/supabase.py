@@ -14,7 +14,7 @@ from core.errors import SchemaError, SignInNeededError, SteplineError
 from core.settings import Settings
 from core.store.supabase import SupabaseStore
 from core.text import clean_line
-from schema.runner import latest_version
+from schema.version import latest_version
 
 _LIVE = 15.0
 """Seconds that Realtime may take to join, and again to tell of a change."""
@@ -44,6 +44,8 @@ async def checks(settings: Settings) -> AsyncIterator[Check]:
             yield check
         yield clock(store.clock_offset)
         yield await _round_trip(store)
+        if settings.engine == "local":
+            yield await _worker(store)
     except SignInNeededError as error:
         yield fail("session", str(error), "stepline login")
     except SchemaError as error:
@@ -131,6 +133,13 @@ def _rights(found: dict[str, Any]) -> Check:
             "CREATE ROLE n8n LOGIN PASSWORD '...' IN ROLE stepline_worker; (docs/supabase.md)",
         )
     return ok(name, "Only the engine's role moves a task forward.")
+
+
+async def _worker(store: SupabaseStore) -> Check:
+    if alive := await store.worker_count():
+        return ok("worker", f"{alive} alive.")
+    fix = "STEPLINE_DB_URL=URL stepline worker, as the engine's role (docs/supabase.md), or n8n."
+    return warn("worker", "None is alive: tasks wait for one.", fix)
 
 
 async def _round_trip(store: SupabaseStore) -> Check:

@@ -134,6 +134,15 @@ async def test_an_engine_that_cannot_log_in_is_worth_a_warning(
             owner.execute("DROP ROLE n8n_of_this_test")
 
 
+async def test_a_worker_is_looked_for(
+    settings: Settings, target: Target, project: Supabase
+) -> None:
+    assert (await found(settings))["worker"].verdict is Verdict.WARN
+    with target.database.worker() as worker:
+        worker.execute("SELECT worker_heartbeat('local:w')")
+    assert (await found(settings))["worker"].verdict is Verdict.OK
+
+
 @pytest.mark.parametrize("fault", ["silent", "refuse_joins"])
 async def test_a_realtime_that_delivers_nothing(
     settings: Settings, project: Supabase, fault: str, monkeypatch: pytest.MonkeyPatch

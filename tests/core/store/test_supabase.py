@@ -23,7 +23,7 @@ from core.session import Session
 from core.settings import load_settings
 from core.store.base import Wanted
 from core.store.supabase import SupabaseStore
-from schema.runner import latest_version
+from schema.version import latest_version
 from tests.core.store.scene import create
 from tests.schema.scenes import one
 from tests.support.supabase import Supabase
