@@ -48,6 +48,7 @@ class Account:
         """For signing in."""
         if self._service is None:
             # Its client takes long to import, and is of no use while the token is good.
+            from core.auth.service import AuthService
 
             self._service = AuthService(self.url, self.anon_key)
         return self._service
