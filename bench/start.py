@@ -17,13 +17,19 @@ import psycopg
 from bench.figure import Figure, Yardstick
 from bench.scene import BARE, LETTERS, READY
 from core.store.embedded import EmbeddedServer
+from schema.runner import migrate
 from tests.support.command import COMMAND, Stepline, isolated
+from tests.support.database import Database
+from tests.support.postgres_server import PostgresServer
 from tests.support.pty_terminal import Terminal
+from tests.support.supabase.target import target_for
 
 SIZES = (10, 1_000, 10_000)
 SMALL = (1,)
 TIMES = 1.4
 """How much longer than the bare app it may take."""
+LATER = 0.1
+"""Seconds that a Supabase project may cost to ready over the embedded profile."""
 
 _FILL = """
 WITH conversation AS (
@@ -45,6 +51,7 @@ def run(sizes: Sequence[int]) -> Iterator[Figure]:
         stepline = isolated(Path(home) / "0")
         for size in sizes:
             yield from _warm(stepline, size, runs)
+        yield from _project(Path(home) / "project", stepline, runs)
 
 
 def _first(home: Path, runs: int) -> Iterator[Figure]:
@@ -84,6 +91,40 @@ def _warm(stepline: Stepline, size: int, runs: int) -> Iterator[Figure]:
     yield Figure("start to ready", median(ready), "s", size, yardstick, limit, runs)
     yield Figure("start to live", median(live), "s", size, yardstick, None, runs)
     yield Figure("start to live, server stopped", median(cold), "s", size, yardstick, None, runs)
+
+
+def _project(home: Path, embedded: Stepline, runs: int) -> Iterator[Figure]:
+    """The same in a Supabase project, whose client is to cost nothing before the first paint."""
+    postgres = PostgresServer()
+    postgres.start()
+    try:
+        migrate(postgres.conninfo())
+        with target_for(Database(postgres.conninfo())) as target:
+            signed = target.sign_in()
+            stepline = isolated(
+                home,
+                SUPABASE_URL=target.url,
+                SUPABASE_ANON_KEY=target.anon_key,
+                STEPLINE_ACCESS_TOKEN=signed.access,
+                STEPLINE_REFRESH_TOKEN=signed.refresh,
+            )
+            server = EmbeddedServer(Path(embedded.env["STEPLINE_DATA_DIR"]))
+            server.start()
+            ready, live, beside = [], [], []
+            for _ in range(runs):
+                beside.append(_start(embedded))
+                embedded.end_worker()
+                taken = _start(stepline)
+                ready.append(taken[0])
+                live.append(taken[1])
+            server.release()
+    finally:
+        postgres.stop()
+    first = Yardstick("embedded profile", median(taken[0] for taken in beside))
+    then = Yardstick("embedded profile", median(taken[1] for taken in beside))
+    name = "start in a Supabase project (stand-in)"
+    yield Figure(f"{name}: ready", median(ready), "s", 0, first, first.value + LATER, runs)
+    yield Figure(f"{name}: live", median(live), "s", 0, then, None, runs)
 
 
 def _yardstick(bare: Sequence[float]) -> Yardstick:

@@ -51,7 +51,8 @@ class ChatService:
             request or uuid4(),
             workflow.workflow_id,
         )
-        self._feed.watch_conversation(sent.conversation_id)
+        if self._feed.watched is None:
+            self._feed.watch_conversation(sent.conversation_id)
         # Shown at once, without waiting for the change stream; it is sent whatever comes of this.
         with suppress(StoreUnreachableError):
             await self._show(sent)

@@ -89,6 +89,8 @@ class Feed:
         self._turn = asyncio.Event()
         self._pace = _DOWN
         self._unheard: float | None = None
+        self.watched: int | None = None
+        """The open conversation; see `watch_conversation`."""
         self._looked_up = 0.0
 
     async def start(self) -> None:
@@ -179,6 +181,7 @@ class Feed:
 
     def watch_conversation(self, conversation_id: int | None) -> None:
         """The open conversation: its messages are to come live."""
+        self.watched = conversation_id
         self._store.watch_conversation(conversation_id)
 
     def hint_task(self, task_id: int) -> None:

@@ -5,7 +5,6 @@ checksum of its text. An advisory lock lets any number of programs start at once
 """
 
 import hashlib
-import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,8 @@ from typing import LiteralString, cast
 
 import psycopg
 
-_NAME = re.compile(r"(\d{4})_(\w+)\.sql")
+from schema.version import FILE_NAME, latest_version
+
 _LOCK = 0x5354_4550_4C49_4E45  # "STEPLINE"; any constant that nobody else uses
 _MIN_SERVER = 150000
 
@@ -32,6 +32,44 @@ CREATE TABLE IF NOT EXISTS stepline.migrations (
 _NOTE: LiteralString = (
     "INSERT INTO stepline.migrations (version, name, checksum) VALUES (%s, %s, %s)"
 )
+
+# What goes into these is our own, free of quotes.
+_CHECK = """
+DO $check$
+DECLARE
+  bad integer;
+BEGIN
+  IF current_setting('server_version_num')::int < {oldest} THEN
+    RAISE EXCEPTION 'This PostgreSQL is too old: use version 15 or newer.';
+  END IF;
+  PERFORM pg_advisory_xact_lock({lock});
+  SELECT max(version) INTO bad FROM stepline.migrations WHERE version > {latest};
+  IF bad IS NOT NULL THEN
+    RAISE EXCEPTION 'The schema is at version %, newer than this text ({latest}): update stepline'
+      ' and print it again.', bad;
+  END IF;
+  SELECT m.version INTO bad FROM stepline.migrations m
+  LEFT JOIN (VALUES {known}) AS k (version, checksum) USING (version, checksum)
+  WHERE k.version IS NULL ORDER BY 1 LIMIT 1;
+  IF bad IS NOT NULL THEN
+    RAISE EXCEPTION 'Migration % was changed after this database got it: print the text of the'
+      ' stepline that it came from.', bad;
+  END IF;
+END
+$check$;
+"""
+_ONE = """
+-- {version:04} {name}
+DO $one$
+BEGIN
+  IF NOT EXISTS (SELECT FROM stepline.migrations WHERE version = {version}) THEN
+    EXECUTE {sql};
+    INSERT INTO stepline.migrations (version, name, checksum)
+    VALUES ({version}, '{name}', '{checksum}');
+  END IF;
+END
+$one$;
+"""
 
 
 class MigrationError(Exception):
@@ -66,7 +104,7 @@ def migrations() -> tuple[Migration, ...]:
     """All migrations of this version, in order."""
     found: list[Migration] = []
     for file in files("schema").joinpath("migrations").iterdir():
-        if match := _NAME.fullmatch(file.name):
+        if match := FILE_NAME.fullmatch(file.name):
             sql = cast(LiteralString, file.read_text(encoding="utf-8"))
             found.append(Migration(int(match[1]), match[2], sql))
     return tuple(sorted(found, key=lambda migration: migration.version))
@@ -113,22 +151,24 @@ def status(conninfo: str) -> list[MigrationStatus]:
 
 
 def sql_text() -> str:
-    """All migrations and their ledger entries as one SQL text, for a dashboard's editor."""
-    parts = ["BEGIN;", _LEDGER.strip()]
+    """All of it as one SQL text, for a dashboard's editor: one transaction, which looks at the
+    ledger as `migrate` does. So it applies what is missing, to a database of any version."""
+    known = ", ".join(f"({m.version}, '{m.checksum}')" for m in migrations())
+    parts = ["BEGIN;", "SET LOCAL client_min_messages = error;", _LEDGER.strip()]
+    parts.append(
+        _CHECK.format(lock=_LOCK, oldest=_MIN_SERVER, latest=latest_version(), known=known).strip()
+    )
     for migration in migrations():
-        parts += [
-            f"-- {migration.version:04} {migration.name}",
-            migration.sql.strip(),
-            # All three are our own, free of quotes.
-            f"INSERT INTO stepline.migrations (version, name, checksum) "  # noqa: S608
-            f"VALUES ({migration.version}, '{migration.name}', '{migration.checksum}');",
-        ]
+        body = f"$m{migration.version:04}$"
+        parts.append(
+            _ONE.format(
+                version=migration.version,
+                name=migration.name,
+                checksum=migration.checksum,
+                sql=f"{body}\n{migration.sql.strip()}\n{body}",
+            ).strip()
+        )
     return "\n\n".join([*parts, "COMMIT;\n"])
-
-
-def latest_version() -> int:
-    """The schema version this program needs."""
-    return migrations()[-1].version
 
 
 @contextmanager

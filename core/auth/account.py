@@ -6,15 +6,18 @@ and reads the file again first, so a refresh token is used once.
 
 import asyncio
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from pydantic import SecretStr
 
 from core.auth.files import SessionFile
-from core.auth.service import AuthService
 from core.auth.tokens import Tokens, received
 from core.errors import ConfigError, SignInNeededError, StoreUnreachableError
 from core.settings import Settings
+
+if TYPE_CHECKING:
+    from core.auth.service import AuthService
 
 _SIGN_IN = "Nobody is signed in to this project: run `stepline login`."
 
@@ -28,7 +31,7 @@ class Account:
         if project.url is None or project.anon_key is None:
             raise ConfigError("There is no project: set SUPABASE_URL and SUPABASE_ANON_KEY.")
         self.url, self.anon_key = project.url, project.anon_key
-        self._service = AuthService(project.url, project.anon_key)
+        self._service: AuthService | None = None
         self._given = _given(project.access_token, project.refresh_token)
         seed = project.refresh_token.get_secret_value() if project.refresh_token else ""
         self._file = SessionFile.of(settings.state_dir, project.url, seed)
@@ -41,8 +44,13 @@ class Account:
         """Called with each new access token."""
 
     @property
-    def service(self) -> AuthService:
+    def service(self) -> "AuthService":
         """For signing in."""
+        if self._service is None:
+            # Its client takes long to import, and is of no use while the token is good.
+            from core.auth.service import AuthService
+
+            self._service = AuthService(self.url, self.anon_key)
         return self._service
 
     @property
@@ -54,6 +62,11 @@ class Account:
     def tokens(self) -> Tokens | None:
         """The session, where there is one; it need not be good any more."""
         return self._tokens or self._known()
+
+    @property
+    def email(self) -> str:
+        """Whose session this is, or was until it ended; empty where there was none."""
+        return self._file.email
 
     @property
     def user_id(self) -> UUID:
@@ -92,13 +105,14 @@ class Account:
         self._tokens = None
         if tokens is not None:
             try:
-                await self._service.sign_out(tokens.access)
+                await self.service.sign_out(tokens.access)
             except SignInNeededError:
                 return  # it was over already
 
     async def close(self) -> None:
         """Closes its connections; safe to call twice."""
-        await self._service.close()
+        if self._service is not None:
+            await self._service.close()
 
     async def _renewed(self, refused: str | None) -> str:
         async with self._renewing:
@@ -121,7 +135,8 @@ class Account:
                 )
             raise SignInNeededError(_SIGN_IN)
         try:
-            new = await self._service.refresh(refresh)
+            service = await asyncio.to_thread(lambda: self.service)
+            new = await service.refresh(refresh)
         except StoreUnreachableError:
             if tokens is not None and refused is None and not tokens.expired:
                 return tokens  # good for a little longer
@@ -131,7 +146,7 @@ class Account:
                 raise SignInNeededError(
                     "The session of STEPLINE_REFRESH_TOKEN is over: set a fresh token."
                 ) from error
-            self._file.remove()
+            self._file.end(tokens.email if tokens is not None else "")
             self._tokens = None
             raise
         self._file.write(new)

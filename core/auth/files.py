@@ -65,6 +65,21 @@ class SessionFile:
             "expires_at": tokens.expires_at,
             "lifetime": tokens.lifetime,
         }
+        self._replace(value)
+
+    def end(self, email: str) -> None:
+        """The session is over; who it was is kept, to be asked for the password only."""
+        self._replace({"email": email})
+
+    @property
+    def email(self) -> str:
+        """Whose session this is, or was before it ended; empty where nobody knows."""
+        try:
+            return str(json.loads(self.path.read_bytes())["email"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
+
+    def _replace(self, value: dict[str, Any]) -> None:
         try:
             self._make_directory()
             # It is made with mode 0600, and nobody else can have opened it before.

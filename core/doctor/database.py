@@ -17,7 +17,7 @@ from core.session import Session
 from core.settings import Settings
 from core.store.postgres import PostgresStore
 from core.text import clean_line
-from schema.runner import latest_version
+from schema.version import latest_version
 
 Connection = psycopg.AsyncConnection[TupleRow]
 

@@ -14,11 +14,14 @@ from core.errors import SchemaError, SignInNeededError, SteplineError
 from core.settings import Settings
 from core.store.supabase import SupabaseStore
 from core.text import clean_line
-from schema.runner import latest_version
+from schema.version import latest_version
 
 _LIVE = 15.0
 """Seconds that Realtime may take to join, and again to tell of a change."""
-_MIGRATE = "Run `stepline migrate --db-url URL`, or paste what `stepline migrate --print` prints."
+_SCHEMA = (
+    "Run `stepline migrate --db-url URL`, or paste what `stepline migrate --print` prints into the "
+    "project's SQL editor; where the schema is newer, update stepline."
+)
 _REALTIME = "Look at Realtime in the project's dashboard; docs/supabase.md tells what it needs."
 
 
@@ -41,10 +44,12 @@ async def checks(settings: Settings) -> AsyncIterator[Check]:
             yield check
         yield clock(store.clock_offset)
         yield await _round_trip(store)
+        if settings.engine == "local":
+            yield await _worker(store)
     except SignInNeededError as error:
         yield fail("session", str(error), "stepline login")
     except SchemaError as error:
-        yield fail("schema", str(error), _MIGRATE)
+        yield fail("schema", str(error), _SCHEMA)
     except SteplineError as error:
         yield fail("project", str(error), "Check the project's address, its state and the network.")
     finally:
@@ -65,19 +70,26 @@ async def _session(account: Account) -> Check:
 
 
 def _health(found: dict[str, Any]) -> Iterator[Check]:
-    def names(key: str) -> str:
-        return ", ".join(found[key])
+    """What `schema_health` found, with the statement that mends each of it."""
 
-    if found["unsecured"] or found["open_to_anon"]:
-        wide = names("unsecured") or names("open_to_anon")
-        sentence = f"Not only its owner can see or change a row of: {wide}."
+    def tables(key: str) -> str:
+        return ", ".join(f"public.{name}" for name in found[key])
+
+    if open_ := tables("unsecured"):
         yield fail(
-            "row security", sentence, f"ALTER TABLE ... ENABLE ROW LEVEL SECURITY. {_MIGRATE}"
+            "row security",
+            f"It is off, so that every user sees every row of: {open_}.",
+            _each(found["unsecured"], "ENABLE ROW LEVEL SECURITY"),
+        )
+    elif open_ := tables("open_to_anon"):
+        yield fail(
+            "row security",
+            f"Without a user the key alone has rights on: {open_}.",
+            f"REVOKE ALL ON {open_} FROM anon;",
         )
     else:
         yield ok("row security", "On for every table; without a user the key opens nothing.")
-    if found["unpublished"]:
-        missing = names("unpublished")
+    if missing := tables("unpublished"):
         yield fail(
             "publication",
             f"Realtime does not hear of: {missing}.",
@@ -85,24 +97,49 @@ def _health(found: dict[str, Any]) -> Iterator[Check]:
         )
     else:
         yield ok("publication", "Realtime hears of every table.")
-    if found["full_identity"]:
+    if full := tables("full_identity"):
         yield warn(
             "replica identity",
-            f"Not the default for: {names('full_identity')}. Large rows reach Realtime's limit.",
-            "ALTER TABLE ... REPLICA IDENTITY DEFAULT;",
-        )
-    if found["closed_to_workers"] or found["open_to_users"]:
-        wrong = names("closed_to_workers") or names("open_to_users")
-        sentence = f"Not just for the engine, as they should be: {wrong}."
-        yield fail("engine's rights", sentence, _MIGRATE)
-    elif not found["worker_logins"]:
-        yield warn(
-            "engine's rights",
-            "No role of the engine's can log in: n8n needs one that is in stepline_worker.",
-            "CREATE ROLE n8n LOGIN PASSWORD '...' IN ROLE stepline_worker; (docs/supabase.md)",
+            f"Not the default for: {full}. Large rows reach Realtime's limit.",
+            _each(found["full_identity"], "REPLICA IDENTITY DEFAULT"),
         )
     else:
-        yield ok("engine's rights", "Only the engine's role moves a task forward.")
+        yield ok("replica identity", "The default everywhere, which keeps changes small.")
+    yield _rights(found)
+
+
+def _each(names: list[str], change: str) -> str:
+    return " ".join(f"ALTER TABLE public.{name} {change};" for name in names)
+
+
+def _rights(found: dict[str, Any]) -> Check:
+    name = "engine's rights"
+    if closed := ", ".join(found["closed_to_workers"]):
+        return fail(
+            name,
+            f"The engine's role stepline_worker may not call: {closed}.",
+            f"GRANT EXECUTE ON FUNCTION {closed} TO stepline_worker;",
+        )
+    if open_ := ", ".join(found["open_to_users"]):
+        return fail(
+            name,
+            f"Every user may call what is the engine's alone: {open_}.",
+            f"REVOKE EXECUTE ON FUNCTION {open_} FROM PUBLIC, anon, authenticated;",
+        )
+    if not found["worker_logins"]:
+        return warn(
+            name,
+            "No role that can log in is in stepline_worker: n8n needs one.",
+            "CREATE ROLE n8n LOGIN PASSWORD '...' IN ROLE stepline_worker; (docs/supabase.md)",
+        )
+    return ok(name, "Only the engine's role moves a task forward.")
+
+
+async def _worker(store: SupabaseStore) -> Check:
+    if alive := await store.worker_count():
+        return ok("worker", f"{alive} alive.")
+    fix = "STEPLINE_DB_URL=URL stepline worker, as the engine's role (docs/supabase.md), or n8n."
+    return warn("worker", "None is alive: tasks wait for one.", fix)
 
 
 async def _round_trip(store: SupabaseStore) -> Check:

@@ -8,7 +8,7 @@ from core.errors import (
     SteplineError,
 )
 from core.text import clean_line
-from schema.runner import latest_version
+from schema.version import latest_version
 
 _ERRORS: dict[str, type[SteplineError]] = {
     "SL001": IllegalTransitionError,

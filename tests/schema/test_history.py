@@ -14,7 +14,8 @@ import psycopg
 import pytest
 
 from core.models import NEWEST_FIRST, TaskColumn, TaskFilter, TaskOrder, TaskStatus
-from core.store.postgres import _SQL, _asked
+from core.store.asked import asked
+from core.store.postgres import _SQL
 from tests.schema.scenes import Row, one
 from tests.support.database import Connection, Database
 from tests.support.history import History, fill
@@ -75,7 +76,7 @@ def ids(*wanted: int) -> dict[str, Any]:
     return {"ids": list(wanted)}
 
 
-NEWEST = {"limit": 50, **_asked(TaskFilter())}
+NEWEST = {"limit": 50, **asked(TaskFilter())}
 PLANS: dict[str, tuple[dict[str, Any], int]] = {
     "running_tasks": ({}, 6),
     "fetch_tasks": (ids(*range(5_000, 5_100)), 100),
@@ -94,7 +95,9 @@ OF_OTHER_TABLES = {"clock", "worker_count", "conversation_rename", "conversation
     "conversations",
     "conversations_matching",
 }
-OF_ONE_TASK = {"task_create", "chat_send", "task_retry", "task_cancel", "task_expire"}
+OF_ONE_TASK = {"task_create", "chat_send", "task_retry", "task_cancel", "task_expire"} | {
+    "task_triggered"
+}
 
 
 def test_every_statement_of_the_store_has_its_entry() -> None:
@@ -156,11 +159,28 @@ def worked(connection: Connection, statement: str, values: Row) -> tuple[Any, Wo
     )
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        "changes_since(clock_timestamp() - interval '5 minutes')",
+        "tasks_running()",
+        "rows_fetch(ARRAY[5000, 5001], ARRAY[0, 0], ARRAY[5000], '{}')",
+    ],
+)
+def test_what_is_asked_over_http_reads_a_long_table_by_index_only(scene: Scene, call: str) -> None:
+    with scene.database.user(scene.owner) as user:
+        # An API's connections are kept, and so are the plans made in them.
+        for _ in range(7):
+            _, work = worked(user, f"SELECT {call}", {})
+            assert work.scans == 0
+            assert work.rows <= 200
+
+
 def listed(
     scene: Scene, order: TaskOrder = NEWEST_FIRST, limit: int | None = None, **wanted: Any
 ) -> tuple[list[int], Work]:
     """What the store would be told, and what it cost."""
-    values = _asked(TaskFilter(**wanted)) | {
+    values = asked(TaskFilter(**wanted)) | {
         "sort": order.column.value,
         "reverse": order.reverse,
         "limit": limit,

@@ -1,6 +1,7 @@
 """The runner and its ledger; fresh, repeated, interrupted, at once, on other people's databases."""
 
 import itertools
+import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -14,6 +15,7 @@ from schema import runner
 from schema.runner import Migration, MigrationError, migrate, migrations, sql_text, status
 from tests.schema.catalogue import catalogue
 from tests.support.postgres_server import PostgresServer
+from tests.support.supabase.platform import prepare_empty
 
 _numbers = itertools.count()
 Make = Callable[[], str]
@@ -80,12 +82,63 @@ def test_six_databases_of_a_new_server_at_once(cluster: PostgresServer) -> None:
     assert applied == [list(migrations())] * 6
 
 
-def test_sql_text_makes_the_same_database(empty: Make) -> None:
-    by_hand, by_runner = empty(), empty()
-    run(by_hand, sql_text())
+def paste(server: PostgresServer, conninfo: str, text: str) -> subprocess.CompletedProcess[str]:
+    """What becomes of a text in psql, which sends it statement by statement."""
+    return subprocess.run(
+        [server.bin / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", conninfo],
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_sql_text_makes_the_same_database(empty: Make, postgres: PostgresServer) -> None:
+    """Pasted once, pasted again, and sent as one query, as a dashboard does."""
+    by_psql, at_once, by_runner = empty(), empty(), empty()
     migrate(by_runner)
-    assert catalogue(by_hand) == catalogue(by_runner)
-    assert migrate(by_hand) == []
+    for _ in range(2):
+        done = paste(postgres, by_psql, sql_text())
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        run(at_once, sql_text())
+        assert catalogue(by_psql) == catalogue(at_once) == catalogue(by_runner)
+    assert migrate(by_psql) == []
+
+
+def test_sql_text_applies_what_is_missing(
+    empty: Make, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conninfo, by_runner = empty(), empty()
+    migrate(by_runner)
+    everything = migrations()
+    monkeypatch.setattr(runner, "migrations", lambda: everything[:5])
+    migrate(conninfo)
+    monkeypatch.undo()
+    done = paste(postgres, conninfo, sql_text())
+    assert (done.returncode, done.stderr) == (0, "")
+    assert catalogue(conninfo) == catalogue(by_runner)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("INSERT INTO stepline.migrations VALUES (9999, 'of tomorrow', 'x')", "at version 9999"),
+        ("UPDATE stepline.migrations SET checksum = 'x' WHERE version = 2", "Migration 2 was"),
+        ("DELETE FROM stepline.migrations WHERE version > 3", "already exists"),
+    ],
+)
+def test_sql_text_leaves_alone_what_it_does_not_know(
+    empty: Make, postgres: PostgresServer, change: str, said: str
+) -> None:
+    conninfo = empty()
+    migrate(conninfo)
+    run(conninfo, change)
+    before = catalogue(conninfo)
+    done = paste(postgres, conninfo, sql_text())
+    assert done.returncode != 0
+    assert said in done.stderr
+    assert catalogue(conninfo) == before
 
 
 def test_one_by_one_makes_the_same_database(empty: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,6 +324,37 @@ def test_what_supabase_brings_stays_as_it_is(cluster: PostgresServer) -> None:
         ours = [{row for row in parts[part] if "auth." not in row} for parts in (there, plain)]
         assert ours[0] == ours[1], part
     run(conninfo, "SET ROLE stepline_worker", "SELECT 1 FROM public.async_tasks")
+
+
+@pytest.mark.parametrize("how", ["runner", "psql", "one query"])
+def test_a_new_project_is_set_up_by_its_owner(cluster: PostgresServer, how: str) -> None:
+    """`prepare_empty`: the stand-in's idea of a project, whose `postgres` is no superuser."""
+    run(cluster.conninfo(), "CREATE DATABASE project")
+    prepare_empty(cluster.conninfo("project"))
+    conninfo = cluster.conninfo("project", "project_owner")
+    for _ in range(2):
+        if how == "runner":
+            migrate(conninfo)
+        elif how == "psql":
+            done = paste(cluster, conninfo, sql_text())
+            assert (done.returncode, done.stderr) == (0, "")
+        else:
+            run(conninfo, sql_text())
+    assert migrate(conninfo) == []
+    # The role of an n8n, made as docs/supabase.md says.
+    run(conninfo, "CREATE ROLE n8n LOGIN PASSWORD 'secret' IN ROLE stepline_worker")
+    run(cluster.conninfo("project"), "INSERT INTO auth.users (id) VALUES (gen_random_uuid())")
+    user = run(conninfo, "SELECT id FROM auth.users")[0][0]
+    [(health,)] = run(
+        cluster.conninfo("project", "authenticator"),
+        f"SELECT set_config('role', 'authenticated', false),"
+        f" set_config('request.jwt.claims', '{{\"sub\": \"{user}\"}}', false)",
+        "SELECT task_create('email', '{}')",
+        "SELECT schema_health()",
+    )
+    assert {key: found for key, found in health.items() if found} == {"worker_logins": 1}
+    claimed = run(cluster.conninfo("project", "n8n"), "SELECT status FROM task_claim(1, 'e')")
+    assert claimed == [("processing",)]
 
 
 def test_migrating_as_a_stranger_is_a_sentence(empty: Make, postgres: PostgresServer) -> None:

@@ -272,6 +272,15 @@ ARGUMENTS = {
     "public.task_fail(bigint,jsonb,text)": "%(task)s, '{}'",
     "public.worker_heartbeat(text,jsonb)": "'local:x'",
     "public.worker_bye(text)": "'local:w'",
+    "public.task_triggered(bigint,text,text)": "%(pending)s, 'sent', 'x'",
+    "public.task_due(text[],integer)": "'{email}'",
+    "public.rows_fetch(bigint[],bigint[],bigint[],bigint[])": "",
+    "public.tasks_running()": "",
+    "public.task_list(text[],text[],timestamp with time zone,bigint,text,integer)": "",
+    "public.conversation_list(boolean,text,integer)": "",
+    "public.changes_since(timestamp with time zone,integer)": "",
+    "public.server_clock()": "",
+    "public.schema_health()": "",
 }
 FOR_USERS = {
     "owner": None,
@@ -281,6 +290,7 @@ FOR_USERS = {
     "worker": DENIED,
     "service_role": DENIED,
 }
+FOR_ANY_USER = {**FOR_USERS, "stranger": None, "nobody": None}
 FOR_ALL = {**dict.fromkeys(ROLES), "anon": DENIED}
 FOR_WORKERS = {**dict.fromkeys(ROLES, DENIED), "worker": None, "service_role": None}
 FUNCTIONS: dict[str, dict[str, str | None]] = {
@@ -296,6 +306,17 @@ FUNCTIONS: dict[str, dict[str, str | None]] = {
     "public.task_expire()": FOR_ALL,
     "public.worker_count()": FOR_ALL,
     "public.stepline_schema_version()": FOR_ALL,
+    "public.task_triggered(bigint,text,text)": FOR_USERS,
+    "public.rows_fetch(bigint[],bigint[],bigint[],bigint[])": FOR_ANY_USER,
+    "public.tasks_running()": FOR_ANY_USER,
+    "public.task_list(text[],text[],timestamp with time zone,bigint,text,integer)": {
+        **FOR_USERS,
+        "stranger": None,
+    },
+    "public.conversation_list(boolean,text,integer)": FOR_ANY_USER,
+    "public.changes_since(timestamp with time zone,integer)": FOR_ANY_USER,
+    "public.server_clock()": FOR_ANY_USER,
+    "public.schema_health()": FOR_ANY_USER,
 }
 INTERNAL_FOR_WORKERS = {
     "stepline.deadline(public.async_tasks)",

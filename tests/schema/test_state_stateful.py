@@ -126,7 +126,8 @@ def make_machine(database: Database) -> type[RuleBasedStateMachine]:
             claimed = rows(
                 self.workers[side], "SELECT * FROM task_claim(%s, %s)", number, f"exec-{side}"
             )
-            assert bool(claimed) == (task.status == "pending" and not self.late(task))
+            ready = task.status == "pending" and not self.waits(task) and not self.late(task)
+            assert bool(claimed) == ready
             if claimed:
                 task.execution = f"exec-{side}"
                 self.become(task, "processing")

@@ -126,6 +126,8 @@ async def test_a_session_that_ends_is_begun_again_and_nothing_is_lost(
         await pilot.press(*"second", "enter")
         await until(pilot, lambda: asking(app))
         assert "session is over" in app.screen_text()
+        assert app.screen.email.value == EMAIL
+        assert app.screen.secret.has_focus
         await pilot.press("escape")
         await until(pilot, lambda: app.screen is app.main)
         await until(pilot, lambda: "signed out" in app.screen_text())

@@ -51,6 +51,6 @@ def doctor(as_json: bool) -> int:
 
 
 def _put_check(check: Check) -> None:
-    put(f"{check.verdict.value:<5}{check.name + ':':<16}{check.sentence}")
+    put(f"{check.verdict.value:<5}{check.name + ':':<18}{check.sentence}")
     if check.fix:
-        put(f"{'':<21}Fix: {check.fix}")
+        put(f"{'':<23}Fix: {check.fix}")

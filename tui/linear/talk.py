@@ -82,7 +82,13 @@ class Talk:
     async def open(self, conversation_id: int | None) -> None:
         """Opens a conversation, or a new one; raises NotFoundError and then changes nothing."""
         async with self.turn:
-            await self.reading.open(conversation_id)
+            # Before its messages are read, or one that comes in between is told of by nobody.
+            self.session.feed.watch_conversation(conversation_id)
+            try:
+                await self.reading.open(conversation_id)
+            except SteplineError:
+                self.session.feed.watch_conversation(self.conversation_id)
+                raise
             self._writing.move(conversation_id)
             self._drafts.set_last_conversation(conversation_id)
             if self._writing.text:
@@ -188,6 +194,7 @@ class Talk:
         said = f"Sent; task #{sent.task_id}"
         if letter.conversation_id is None and self.conversation_id is None:
             self._writing.adopt(sent.conversation_id)
+            self.session.feed.watch_conversation(sent.conversation_id)
             self._drafts.set_last_conversation(sent.conversation_id)
             self.answers.conversation_id = sent.conversation_id
         if letter.conversation_id is None or sent.conversation_id != self.conversation_id:
@@ -228,6 +235,7 @@ class Talk:
             case Deleted(table=Table.CONVERSATIONS, id=row_id) if row_id == self.conversation_id:
                 self.paper.line("This conversation was deleted.")
                 await self.reading.open(None)
+                self.session.feed.watch_conversation(None)
                 self._writing.move(None)
             case _:
                 self.answers.apply(change)

@@ -84,9 +84,8 @@ class SignInScreen(FittedModal[bool]):
 
     def on_mount(self) -> None:
         """The address of the session that ended is there already."""
-        tokens = self._opened().tokens
-        if tokens is not None and tokens.email:
-            self.email.value = tokens.email
+        if email := self._opened().email:
+            self.email.value = email
             self.secret.focus()
         else:
             self.email.focus()

@@ -117,6 +117,58 @@ async def test_a_finished_task_cannot_be_cancelled(store: Store, there: Database
         await store.task_cancel(task.id)
 
 
+@pytest.mark.parametrize("outcome", ["sent", "unconfirmed", "unreachable"])
+async def test_what_came_of_telling_the_engine_keeps_a_task_waiting(
+    store: Store, outcome: str
+) -> None:
+    task = await create(store)
+    told = await store.task_triggered(task.id, outcome, "Told, says \x1b[31mit.")
+    assert (told.id, told.status, told.current_step) == (task.id, task.status, task.current_step)
+    assert (told.status_message, told.revision) == ("Told, says it.", 2)
+    assert await noted(store, task.id) == [(outcome, "Told, says it.")]
+    assert await store.running_tasks() == [told]
+
+
+async def test_an_engine_that_refuses_a_task_fails_it(store: Store) -> None:
+    task = await create(store)
+    told = await store.task_triggered(task.id, "refused", "No such workflow.")
+    assert (told.status, told.current_step) == (TaskStatus.FAILED, "failed")
+    assert told.status_message == "Processing failed: No such workflow."
+    assert told.error_details == {"message": "No such workflow."}
+    assert await noted(store, task.id) == [("refused", "No such workflow.")]
+    assert (await store.task_retry(task.id)).retry_of == task.id
+
+
+@pytest.mark.parametrize("outcome", ["unreachable", "refused"])
+async def test_what_came_of_telling_changes_no_task_that_is_claimed(
+    store: Store, there: Database, outcome: str
+) -> None:
+    task = await create(store)
+    with there.worker() as worker:
+        worker.execute("SELECT task_claim(%s, 'e')", (task.id,))
+    [claimed] = await store.running_tasks()
+    assert await store.task_triggered(task.id, outcome, "too late") == claimed
+    assert await store.running_tasks() == [claimed]
+    assert await noted(store, task.id) == [(outcome, "too late")]
+
+
+async def test_only_known_outcomes_are_noted(store: Store) -> None:
+    task = await create(store)
+    with pytest.raises(InputError, match="no outcome done"):
+        await store.task_triggered(task.id, "done", "x")
+    assert await noted(store, task.id) == []
+
+
+async def noted(store: Store, task_id: int) -> list[tuple[object, object]]:
+    """Outcome and message of every note on telling the engine of that task."""
+    rows = await store.fetch(Wanted(tasks={task_id: 0}))
+    return [
+        (event.data["outcome"], event.data["message"])
+        for event in rows.events
+        if event.event_type == "webhook_sent"
+    ]
+
+
 async def test_what_is_overdue_times_out(store: Store, there: Database) -> None:
     await create(store)
     late = late_task(there, "processing", owner=store.user_id)
@@ -150,6 +202,7 @@ async def test_what_is_not_there(open_user: OpenUser, store: Store, theirs: bool
     calls: list[Awaitable[object]] = [
         store.task_cancel(task),
         store.task_retry(task),
+        store.task_triggered(task, "refused", "x"),
         store.chat_send(conversation, "x", 60, uuid4()),
         store.conversation_rename(conversation, "x"),
         store.conversation_archive(conversation, True),
@@ -168,6 +221,8 @@ async def test_what_is_not_there(open_user: OpenUser, store: Store, theirs: bool
     )
     assert rows == Rows(tasks=[], events=[], messages=[], conversations=[])
     assert len(await other.messages(sent.conversation_id)) == 2
+    [running] = await other.running_tasks()
+    assert (running.revision, await noted(other, running.id)) == (1, [])
 
 
 async def test_bad_input_writes_nothing(store: Store) -> None:

@@ -23,7 +23,7 @@ from core.session import Session
 from core.settings import load_settings
 from core.store.base import Wanted
 from core.store.supabase import SupabaseStore
-from schema.runner import latest_version
+from schema.version import latest_version
 from tests.core.store.scene import create
 from tests.schema.scenes import one
 from tests.support.supabase import Supabase
@@ -83,6 +83,9 @@ async def test_nothing_of_somebody_elses_by_table_or_function(
     for name in ("task_cancel", "task_retry"):
         answer = call(target, name, {"task": sent.task_id}, eve.access)
         assert (answer.status_code, answer.json()["code"]) == (400, "SL003")
+    values = {"task": sent.task_id, "outcome": "refused", "message": "m"}
+    answer = call(target, "task_triggered", values, eve.access)
+    assert (answer.status_code, answer.json()["code"]) == (400, "SL003")
     for name, values in _WORKERS.items():
         answer = call(target, name, {"task": sent.task_id, **values}, eve.access)
         assert (answer.status_code, answer.json()["code"]) == (403, "42501"), name

@@ -2,9 +2,12 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
+import psycopg
 from aiohttp import web
 
 from tests.support.supabase import auth, realtime, rest
@@ -52,6 +55,19 @@ class Supabase:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        self._slot_gone()
+
+    def _slot_gone(self) -> None:
+        """Waits: a database whose log is still being read cannot be dropped."""
+        reading = "SELECT FROM pg_replication_slots WHERE database = current_database() AND active"
+        # A test may have ended the whole server.
+        with (
+            suppress(psycopg.OperationalError),
+            psycopg.connect(self.project.conninfo, autocommit=True) as owner,
+        ):
+            until = time.monotonic() + 10
+            while owner.execute(reading).rowcount and time.monotonic() < until:
+                time.sleep(0.02)
 
     def pause(self) -> None:
         """Nothing listens on the port any more; safe to call twice."""

@@ -58,7 +58,10 @@ class Target:
     def settings(self, directory: Path, signed: Signed | None = None) -> Settings:
         """Settings for this project; with tokens as a server is given them, or without."""
         tokens = (
-            {"supabase.access_token": signed.access, "supabase.refresh_token": signed.refresh}
+            {
+                "supabase.access_token": signed.access,
+                "supabase.refresh_token": signed.refresh or None,
+            }
             if signed
             else {}
         )
