@@ -33,7 +33,7 @@ SMALL = ()
 SINGLE = 20
 """Chats sent one after the other."""
 AT_ONCE = 10
-_POOL = {"DB_POSTGRESDB_POOL_SIZE": "10"}
+POOL = "10"
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,13 @@ def run(sizes: Sequence[int]) -> Iterator[Figure]:
             local = asyncio.run(_measure(here, settings, sizes))
         yield from local.figures("local worker", None, None)
         beside = Yardstick("local worker", local.rates[sizes[0]])
-        with _n8n(N8nServer(postgres, **_POOL)) as server:
+        with _n8n(N8nServer(postgres, DB_POSTGRESDB_POOL_SIZE=POOL)) as server:
             taken, plain = _measure_n8n(here, server, stepline, sizes)
             yield from taken.figures("n8n, one process", beside, plain)
         with redis_server() as redis, ExitStack() as workers:
-            server = workers.enter_context(_n8n(N8nServer(postgres, redis=redis, **_POOL)))
+            server = workers.enter_context(
+                _n8n(N8nServer(postgres, redis=redis, DB_POSTGRESDB_POOL_SIZE=POOL))
+            )
             for count in (1, 2):
                 workers.enter_context(server.worker(AT_ONCE))
                 taken, plain = _measure_n8n(here, server, stepline, sizes)
