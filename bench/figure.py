@@ -66,11 +66,16 @@ class Figure:
         return told
 
 
+class LeftOutError(Exception):
+    """A benchmark that cannot be run here, or not like this; `str` says why."""
+
+
 class Benchmark(Protocol):
     """A module of this package: `SIZES` (the size that counts first, then larger ones), `SMALL`
     (what the smoke test uses) and `run`.
 
-    `run` yields figures, and raises `AssertionError` where a result, not a time, is wrong.
+    `run` yields figures, and raises `AssertionError` where a result, not a time, is wrong, and
+    `LeftOutError` where it measures nothing.
     """
 
     SIZES: Sequence[int]

@@ -105,7 +105,7 @@ class N8nServer:
         shutil.rmtree(self.dir)
 
     @contextmanager
-    def worker(self, concurrency: int = 10) -> Iterator[subprocess.Popen[bytes]]:
+    def worker(self, concurrency: int = 10, **env: str) -> Iterator[subprocess.Popen[bytes]]:
         """A worker of queue mode, while this lasts; it takes executions as soon as it is up."""
         health = free_port()
         process = self._spawn(
@@ -113,6 +113,7 @@ class N8nServer:
             f"--concurrency={concurrency}",
             QUEUE_HEALTH_CHECK_ACTIVE="true",
             QUEUE_HEALTH_CHECK_PORT=str(health),
+            **env,
         )
 
         def ready() -> bool:
