@@ -12,6 +12,7 @@ from statistics import median
 from bench.figure import Figure, Yardstick
 from bench.scene import (
     Scene,
+    begin,
     pause,
     quiet,
     reply,
@@ -98,7 +99,11 @@ def _end(app: Terminal, key: str) -> float:
 
 def _answer_on_a_line(here: Scene, size: int) -> Figure:
     """A message sent and answered at 300 bytes a second, from enter to the answer's last word."""
-    with slow(here, 300, "--animation", "none") as app:
+    conversation, _, task = here.send("Good morning")
+    with here.database.worker() as worker:
+        begin(worker, task)
+        reply(worker, task, "Good morning.")
+    with slow(here, 300, "--conversation", f"{conversation}", "--animation", "none") as app:
         app.type("Hello?")
         app.wait_for("Hello[?]", 60)
         begun = time.perf_counter()

@@ -163,9 +163,9 @@ async def test_a_schema_that_is_missing(settings: Settings, database: Database):
 
 
 def test_a_clock_that_is_off():
-    assert database._clock(-120).verdict is Verdict.WARN
-    assert "ahead of" in database._clock(-120).sentence
-    assert "behind" in database._clock(120).sentence
+    assert database.clock(-120).verdict is Verdict.WARN
+    assert "ahead of" in database.clock(-120).sentence
+    assert "behind" in database.clock(120).sentence
 
 
 # The model

@@ -213,7 +213,7 @@ class OpenAiServer:
             self._arrived.append(request)
             self._new.set()
             reply = self.replies.popleft() if self.replies else self._obey(request)
-            if reply.body is None and request.json.get("stream") is False:
+            if reply.body is None and request.json and request.json.get("stream") is False:
                 reply = _whole(reply)
             await _until_left(reader, request, _write(writer, reply))
         except (ConnectionError, asyncio.IncompleteReadError):

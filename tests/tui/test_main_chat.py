@@ -109,12 +109,12 @@ async def test_the_next_message_is_sent_while_the_last_one_runs(running: Running
         second = await sent(pilot, app, "two")
         hand.claim(first)
         hand.step(first, "calling_ai")
+        await until(pilot, lambda: sees(app, "2 running"))
+        hand.reply(first, "answer one")
+        await until(pilot, lambda: sees(app, "answer one", "1 running"))
         hand.claim(second)
         hand.step(second, "calling_ai")
-        await until(pilot, lambda: sees(app, "2 running"))
         hand.reply(second, "answer two")
-        await until(pilot, lambda: sees(app, "answer two", "1 running"))
-        hand.reply(first, "answer one")
         await until(pilot, lambda: sees(app, "answer one", "answer two", "0 running"))
 
 

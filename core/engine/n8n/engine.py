@@ -191,6 +191,7 @@ class N8nEngine:
         """Tells n8n of a task until it is claimed or over."""
         changed = self._watched[task_id]
         again = _AGAIN
+        noted = False
         try:
             while True:
                 if wait:
@@ -206,6 +207,9 @@ class N8nEngine:
                     wait = _MOST_AGAIN
                     continue
                 if not self._back.is_set():
+                    if not noted:
+                        await self._note(task, Outcome.UNREACHABLE, self.health.detail)
+                    noted = False
                     _resolve(said)
                     await self._back.wait()
                     wait = 0.0
@@ -214,6 +218,7 @@ class N8nEngine:
                 self._begun.add(told)
                 told.add_done_callback(self._begun.discard)
                 await told
+                noted = True
                 _resolve(said)
                 wait = again if self._back.is_set() else 0.0
                 again = min(_MOST_AGAIN, 2 * again)
