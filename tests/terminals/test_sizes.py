@@ -39,8 +39,9 @@ def _broken_box(rows: list[str]) -> str:
     if (len(tops), len(bottoms)) != (1, 1):
         return f"frames at {tops}, {bottoms}"
     top, bottom = tops[0], bottoms[0]
-    left, right = rows[top].index("┌"), rows[top].index("┐")
-    if rows[bottom].index("└") != left or rows[bottom].index("┘") != right:
+    left, right = rows[top].find("┌"), rows[top].find("┐")
+    # No right end at all: the picture for a wider terminal is still there, cut off.
+    if right < 0 or (rows[bottom].find("└"), rows[bottom].find("┘")) != (left, right):
         return f"frame {rows[top]!r} {rows[bottom]!r}"
     broken = [row for row in rows[top + 1 : bottom] if (row[left], row[right]) != ("│", "│")]
     return f"frame {broken}" if broken else ""
