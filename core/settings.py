@@ -153,6 +153,12 @@ class Settings:
     """Sentences about settings that work but should be changed."""
 
     @property
+    def demo_answers(self) -> bool:
+        """Whether the built-in demo model answers what is sent: only the bundled database has a
+        worker that goes by these settings."""
+        return self.store == "embedded" and self.engine == "local" and self.llm.demo
+
+    @property
     def first_start(self) -> bool:
         """Whether the embedded database has yet to be made, which takes seconds."""
         from core.store.embedded.layout import Layout

@@ -1,6 +1,7 @@
 """Real PostgreSQL for every test that touches data: a template per run, a clone per test."""
 
 import itertools
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -20,6 +21,15 @@ from tests.support.postgres_server import PostgresServer
 from tests.support.supabase.target import Signed, Target, target_for
 
 _numbers = itertools.count()
+
+# What a test starts inherits what is ignored here, and a shell ignores both for what runs in its
+# background or under nohup: then a test that sends one would wait for ever.
+for _each, _usual in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(_each) is signal.SIG_IGN:
+        signal.signal(_each, _usual)
 
 
 @pytest.fixture(scope="session")

@@ -48,7 +48,7 @@ class Reading:
             self.newest = 0
             self._answers.conversation_id = None
             self._paper.line("New conversation.")
-            if self._session.settings.llm.demo:
+            if self._session.settings.demo_answers:
                 self._paper.line("No API key is set: the built-in demo model answers.")
             return
         conversation = await self._session.chat.conversation(conversation_id)

@@ -91,9 +91,8 @@ class ConversationPane(ConversationReader):
         tell(self, "Nothing to retry: no answer in sight has failed, timed out or was cancelled.")
 
     def _welcome(self) -> list[str]:
-        here = context(self)
         lines = ["Type a message and press enter."]
-        if here.settings.llm.demo and here.settings.engine == "local":
+        if context(self).settings.demo_answers:
             lines += ["", "No API key is set: the built-in demo model answers."]
         return lines
 
