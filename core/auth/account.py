@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from core.auth.service import AuthService
 
 _SIGN_IN = "Nobody is signed in to this project: run `stepline login`."
+_OVER = "The session is over: run `stepline login`."
 
 
 class Account:
@@ -133,7 +134,7 @@ class Account:
                     "The token in STEPLINE_ACCESS_TOKEN is no longer good: set a fresh one, or "
                     "STEPLINE_REFRESH_TOKEN beside it."
                 )
-            raise SignInNeededError(_SIGN_IN)
+            raise SignInNeededError(_OVER if self._file.email else _SIGN_IN)
         try:
             service = await asyncio.to_thread(lambda: self.service)
             new = await service.refresh(refresh)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from core.engine.n8n.client import open_client
 from core.models import Task
 from core.text import clean_line
 from core.workflows import Workflow
@@ -51,20 +52,8 @@ class Webhook:
         self._headers: dict[str, str] = {}
         if settings.token is not None:
             self._headers[TOKEN_HEADER] = settings.token.get_secret_value()
-        auth = None
-        if settings.basic_auth_user is not None:
-            password = settings.basic_auth_password
-            auth = httpx.BasicAuth(
-                settings.basic_auth_user, password.get_secret_value() if password else ""
-            )
-        # An n8n on this machine is never behind a proxy, whatever the environment says.
-        local = ("all://localhost", "all://127.0.0.1", "all://[::1]")
-        self._client = httpx.AsyncClient(
-            auth=auth,
-            timeout=httpx.Timeout(_ANSWER, connect=_CONNECT, pool=None),
-            limits=httpx.Limits(max_connections=100, max_keepalive_connections=4),
-            mounts=dict.fromkeys(local),
-        )
+        timeout = httpx.Timeout(_ANSWER, connect=_CONNECT, pool=None)
+        self._client = open_client(settings, timeout)
 
     async def close(self) -> None:
         """Closes what is open."""
