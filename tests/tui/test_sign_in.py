@@ -161,7 +161,7 @@ async def test_signing_in_elsewhere_heals_it(
         elsewhere = Account(settings)
         from pydantic import SecretStr
 
-        elsewhere.adopt(await elsewhere.service.password(EMAIL, SecretStr(PASSWORD)))
+        await elsewhere.adopt(await elsewhere.service.password(EMAIL, SecretStr(PASSWORD)))
         await elsewhere.close()
         await until(pilot, lambda: app.connected)
 
