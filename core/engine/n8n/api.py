@@ -269,7 +269,6 @@ class Api:
         body: object = None,
         *,
         query: dict[str, str] | None = None,
-        key: bool = True,
     ) -> httpx.Response:
         try:
             return await self._client.request(
@@ -277,7 +276,7 @@ class Api:
                 url,
                 json=body,
                 params=query,
-                headers={"X-N8N-API-KEY": self._key} if key else {},
+                headers={"X-N8N-API-KEY": self._key},
             )
         except (httpx.LocalProtocolError, UnicodeEncodeError):
             # Its message would quote the header, that is the key.

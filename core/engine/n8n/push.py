@@ -28,8 +28,9 @@ from core.engine.n8n.exports import Export, load_exports, normal, prepare
 from core.engine.n8n.pushed import Note, Pushed, file_of, read_pushed, store_name
 from core.engine.n8n.target import give_password, target_of
 from core.engine.n8n.webhook import CallFailedError, Webhook
-from core.errors import InputError, SteplineError
+from core.errors import ConfigError, InputError, SteplineError
 from core.models import JsonObject
+from core.text import clean_line
 from core.workflows import Workflow
 
 if TYPE_CHECKING:
@@ -146,9 +147,16 @@ async def _until_they_listen(settings: "Settings", workflows: Sequence[Workflow]
 
 async def _listens(webhook: Webhook, workflow: Workflow) -> bool:
     try:
-        return await webhook.status(workflow) == 403
+        status = await webhook.status(workflow)
     except CallFailedError:
         return False
+    if status < 300:
+        raise ConfigError(
+            f"The webhook {workflow.webhook_path} takes calls without the token: give the Webhook "
+            'node of its workflow header authentication with the credential "stepline webhook", '
+            "and push again."
+        )
+    return status == 403
 
 
 async def remove(settings: "Settings", say: Say) -> list[Finding]:
@@ -244,7 +252,7 @@ class _View:
         needed = [str(each["id"]) for each in map(self.find, self.exports) if each]
         noted = self.pushed.workflow_ids.values() if self.pushed else ()
         return [
-            Finding("workflow", str(each["name"]), State.EXTRA, str(each["id"]))
+            Finding("workflow", clean_line(str(each["name"])), State.EXTRA, str(each["id"]))
             for each in self.tagged
             if each["id"] not in needed
             and (str(each["name"]).startswith(_PREFIX) or each["id"] in noted)
@@ -319,7 +327,10 @@ async def _push_credential(
         async def password() -> SecretStr:
             if conninfo is None:
                 raise unreachable(target, "there is no password for it")
-            say(f"The role {target.user} gets a new password.")
+            say(
+                f"The role {target.user} gets a new password: another n8n that uses it must be "
+                "pushed to again."
+            )
             return await asyncio.to_thread(give_password, conninfo)
 
         now = await put_database(
