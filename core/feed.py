@@ -35,11 +35,14 @@ _FRAME = 0.02
 """Seconds between two fetches: hints that arrive meanwhile are fetched together."""
 _PER_ROW, _LONGEST_FRAME = 0.002, 0.12
 """Seconds more for each row that was just fetched, up to so many in all."""
+_AT_ONCE = 500
+"""Rows fetched together, at most: a whole night's changes in one answer would be too slow."""
 _BUSY, _QUIET, _DOWN = 3.0, 30.0, 2.0
 """Seconds between reconciliations: while a task runs, while none does, while the link is down."""
 _SILENT = 2.0
 """Seconds after which what reconciliation has found should have come over the link, too (Realtime
 takes half a second); a link that has said nothing since is suspect."""
+_UNEXPECTED = "Something unexpected happened; the log has it."
 _TOLD = (Table.TASKS, Table.CONVERSATIONS)
 """The tables whose every change the link of any store should tell of."""
 
@@ -80,6 +83,7 @@ class Feed:
         self._subscriptions: list[Subscription] = []
         self._mirror = Mirror(self._publish)
         self._wanted: dict[Key, int] = {}
+        self._portion = _AT_ONCE
         self._work = asyncio.Event()
         self._catch_up = asyncio.Event()
         self._cursor: datetime | None = None
@@ -191,69 +195,105 @@ class Feed:
     # The three loops
 
     async def _listen(self) -> None:
-        async for item in self._store.hints():
-            self._unheard = None
-            if isinstance(item, Hint):
-                self.hint(item)
-                continue
-            self._listening = item.state is LinkState.LIVE
-            # A link that comes and goes is no news while nobody is signed in.
-            if not self._listening and self.state.state is not LinkState.SIGNED_OUT:
-                self._set_state(item)
-            # Live is said only once what was missed meanwhile has been asked for.
-            self._catch_up.set()
-            self._turn.set()
+        while True:
+            try:
+                async for item in self._store.hints():
+                    self._hear(item)
+            except Exception:
+                # Without hints changes come late, with the reconciliations; they do come.
+                _log.exception("The stream of hints broke off")
+                self._hear(LinkChanged(LinkState.RECONNECTING, _UNEXPECTED))
+            await asyncio.sleep(_DOWN)
+
+    def _hear(self, item: Hint | LinkChanged) -> None:
+        self._unheard = None
+        if isinstance(item, Hint):
+            self.hint(item)
+            return
+        self._listening = item.state is LinkState.LIVE
+        # A link that comes and goes is no news while nobody is signed in.
+        if not self._listening and self.state.state is not LinkState.SIGNED_OUT:
+            self._set_state(item)
+        # Live is said only once what was missed meanwhile has been asked for.
+        self._catch_up.set()
+        self._turn.set()
 
     async def _fetch_wanted(self) -> None:
         while True:
             await self._work.wait()
             self._work.clear()
-            wanted, self._wanted = self._wanted, {}
-            try:
-                rows = await self._store.fetch(self._mirror.lacks(wanted))
-            except (StoreUnreachableError, SignInNeededError) as error:
-                # Nothing is forgotten: the same rows are asked for again.
-                self._wanted = wanted | self._wanted
-                self._set_state(_trouble(error, LinkState.RECONNECTING))
-                await asyncio.sleep(_DOWN)
-                self._work.set()
-                continue
-            except SteplineError:
-                # Asked again it would be refused again, and hold up all other rows.
-                _log.exception("These rows cannot be read: %s", list(wanted))
-                continue
+            while self._wanted:
+                # The newest first: that is what is being looked at.
+                wanted = dict(list(self._wanted.items())[-self._portion :])
+                for key in wanted:
+                    del self._wanted[key]
+                await self._fetch(wanted)
+
+    async def _fetch(self, wanted: dict[Key, int]) -> None:
+        """Fetches these rows and shows them, or puts them back; then waits for the next turn."""
+        try:
+            rows = await self._store.fetch(self._mirror.lacks(wanted))
             self._mirror.take(rows)
             self._mirror.forget_missing(wanted, rows)
-            # A burst is fetched less often, so that it leaves the screen time for the keys.
-            await asyncio.sleep(min(_LONGEST_FRAME, _FRAME + _PER_ROW * len(wanted)))
+        except Exception as error:
+            # Nothing is forgotten: the same rows are asked for again, fewer at a time, since too
+            # many may take longer than an answer may.
+            self._wanted = wanted | self._wanted
+            self._portion = max(1, self._portion // 2)
+            if isinstance(error, StoreUnreachableError | SignInNeededError):
+                self._set_state(_trouble(error, LinkState.RECONNECTING))
+                await asyncio.sleep(_DOWN)
+                return
+            _log.exception("These rows cannot be read: %s", list(wanted))
+            # One that is refused each time must not hold up the others, nor be asked for at once.
+            await self._news(_DOWN if len(self._wanted) > 1 else _QUIET)
+            return
+        self._portion = min(_AT_ONCE, 2 * self._portion)
+        # A burst is fetched less often, so that it leaves the screen time for the keys.
+        await asyncio.sleep(min(_LONGEST_FRAME, _FRAME + _PER_ROW * len(wanted)))
+
+    async def _news(self, seconds: float) -> None:
+        """Until another hint comes, at most so long."""
+        self._work.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._work.wait()
 
     async def _reconcile_for_ever(self) -> None:
+        joined = False
         while True:
             await self._pause()
-            joined = self._catch_up.is_set()
+            joined = joined or self._catch_up.is_set()
             self._catch_up.clear()
             try:
-                answer = await self._store.reconcile(self._cursor)
-                await self._store.task_expire()
+                await self._reconcile(joined)
             except SteplineError as error:
                 self._set_state(_trouble(error, LinkState.OFFLINE))
-                continue
-            self._cursor = answer.cursor
-            self._doubt(answer.hints)
-            for hint in answer.hints:
-                self.hint(hint)
-            if joined or self._look_up_due():
-                # An end and a deletion leave no newer row behind to be found by its time.
-                self._looked_up = _now()
-                for task_id in self._mirror.open_tasks:
-                    self.hint_task(task_id)
-                for row_id in self._mirror.ids(Table.CONVERSATIONS):
-                    self.hint(Hint(Table.CONVERSATIONS, row_id, 0))
-            if self._listening:
-                self._set_state(LinkChanged(LinkState.LIVE))
-                self._live.set()
+            except Exception:
+                _log.exception("The reconciliation failed")
+                self._set_state(LinkChanged(LinkState.OFFLINE, _UNEXPECTED))
             else:
-                self._set_state(LinkChanged(LinkState.POLLING))
+                joined = False
+
+    async def _reconcile(self, joined: bool) -> None:
+        answer = await self._store.reconcile(self._cursor)
+        await self._store.task_expire()
+        self._cursor = answer.cursor
+        self._doubt(answer.hints)
+        for hint in answer.hints:
+            self.hint(hint)
+        if joined or self._look_up_due():
+            # An end and a deletion leave no newer row behind to be found by its time.
+            self._looked_up = _now()
+            for task_id in self._mirror.open_tasks:
+                self.hint_task(task_id)
+            for row_id in self._mirror.ids(Table.CONVERSATIONS):
+                self.hint(Hint(Table.CONVERSATIONS, row_id, 0))
+        if self._listening:
+            self._set_state(LinkChanged(LinkState.LIVE))
+            self._live.set()
+        else:
+            self._set_state(LinkChanged(LinkState.POLLING))
 
     async def _pause(self) -> None:
         """Until the next reconciliation, which may become due sooner meanwhile."""

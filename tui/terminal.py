@@ -22,9 +22,11 @@ from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
 from textual._compositor import CompositorUpdate
 from textual._xterm_parser import XTermParser
 from textual.app import App
+from textual.css.query import NoMatches
 from textual.drivers import linux_driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.screen import Screen
+from textual.worker import WorkerFailed
 
 from tui.shown import Shown
 
@@ -253,8 +255,16 @@ class QuietCrash(App[None]):
 
     crash: Exception | None = None
     """The first unexpected error."""
+    _leaving = False
+
+    async def _shutdown(self) -> None:
+        self._leaving = True
+        await super()._shutdown()
 
     def _handle_exception(self, error: Exception) -> None:
+        cause = error.error if isinstance(error, WorkerFailed) else error
+        if self._leaving and isinstance(cause, NoMatches):
+            return  # an answer that came while the widgets for it were taken down
         log.error("unexpected error", exc_info=error)
         self.crash = self.crash or error
         self._return_code = 1

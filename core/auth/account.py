@@ -6,6 +6,8 @@ and reads the file again first, so a refresh token is used once.
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
+from time import monotonic
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
     from core.auth.service import AuthService
 
 _SIGN_IN = "Nobody is signed in to this project: run `stepline login`."
+_OVER = "The session is over: run `stepline login`."
+_ENVIRONMENT_OVER = "The session of STEPLINE_REFRESH_TOKEN is over: set a fresh token."
+_PAUSE = 3.0
+"""Seconds until a service that has not answered is asked again."""
 
 
 class Account:
@@ -40,6 +46,10 @@ class Account:
         self._tokens: Tokens | None = None
         self._user_id: UUID | None = None
         self._renewing = asyncio.Lock()
+        self._asked_again_at = 0.0
+        self._trouble = ""
+        self._dead: SecretStr | None = None
+        """A refresh token that was refused for good."""
         self.on_change: Callable[[str], None] | None = None
         """Called with each new access token."""
 
@@ -91,9 +101,11 @@ class Account:
         """Another access token than this one, which the project has refused. Raises as `token`."""
         return await self._renewed(refused)
 
-    def adopt(self, tokens: Tokens) -> None:
+    async def adopt(self, tokens: Tokens) -> None:
         """Somebody has signed in: from now on this is the session, here and in other processes."""
-        self._file.write(tokens)
+        # Whoever is renewing the old session must not write it over this one.
+        async with self._file.alone():
+            self._file.write(tokens)
         self._user_id = None
         self._use(tokens)
 
@@ -102,12 +114,14 @@ class Account:
         async with self._file.alone():
             tokens = self._file.read()
             self._file.remove()
-        self._tokens = None
-        if tokens is not None:
-            try:
+            self._tokens = None
+            if tokens is None:
+                return
+            with suppress(SignInNeededError):  # it was over already
+                if tokens.due and tokens.refresh is not None:
+                    # With one that has expired, nobody would be signed out there.
+                    tokens = await self.service.refresh(tokens.refresh)
                 await self.service.sign_out(tokens.access)
-            except SignInNeededError:
-                return  # it was over already
 
     async def close(self) -> None:
         """Closes its connections; safe to call twice."""
@@ -118,11 +132,25 @@ class Account:
         async with self._renewing:
             if (tokens := self._fresh(self._tokens, refused)) is not None:
                 return self._use(tokens)
+            if (good := self._meanwhile(refused)) is not None:
+                return self._use(good)
             async with self._file.alone():
                 tokens = self._known()
                 if (fresh := self._fresh(tokens, refused)) is not None:
                     return self._use(fresh)  # another process has done it
                 return self._use(await self._next(tokens, refused))
+
+    def _meanwhile(self, refused: str | None) -> Tokens | None:
+        """The tokens to go on with for the moments after the service has not answered, so that
+        not every request waits for it in turn; raises StoreUnreachableError where none is good."""
+        if monotonic() >= self._asked_again_at:
+            return None
+        tokens = self._known()
+        if (fresh := self._fresh(tokens, refused)) is not None:
+            return fresh
+        if tokens is not None and refused is None and not tokens.expired:
+            return tokens
+        raise StoreUnreachableError(self._trouble)
 
     async def _next(self, tokens: Tokens | None, refused: str | None) -> Tokens:
         """The tokens after these, written down."""
@@ -133,19 +161,21 @@ class Account:
                     "The token in STEPLINE_ACCESS_TOKEN is no longer good: set a fresh one, or "
                     "STEPLINE_REFRESH_TOKEN beside it."
                 )
-            raise SignInNeededError(_SIGN_IN)
+            raise SignInNeededError(_OVER if self._file.email else _SIGN_IN)
+        if refresh == self._dead:
+            raise SignInNeededError(_ENVIRONMENT_OVER)
         try:
             service = await asyncio.to_thread(lambda: self.service)
             new = await service.refresh(refresh)
-        except StoreUnreachableError:
+        except StoreUnreachableError as error:
+            self._asked_again_at, self._trouble = monotonic() + _PAUSE, str(error)
             if tokens is not None and refused is None and not tokens.expired:
                 return tokens  # good for a little longer
             raise
         except SignInNeededError as error:
             if self._from_environment:
-                raise SignInNeededError(
-                    "The session of STEPLINE_REFRESH_TOKEN is over: set a fresh token."
-                ) from error
+                self._dead = refresh
+                raise SignInNeededError(_ENVIRONMENT_OVER) from error
             self._file.end(tokens.email if tokens is not None else "")
             self._tokens = None
             raise

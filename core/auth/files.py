@@ -17,7 +17,7 @@ from uuid import UUID
 from pydantic import SecretStr
 
 from core.auth.tokens import Tokens
-from core.errors import SteplineError
+from core.errors import SteplineError, StoreUnreachableError
 from core.lease import Lease
 
 _PATIENCE = 30.0
@@ -94,10 +94,7 @@ class SessionFile:
                 Path(name).unlink(missing_ok=True)
                 raise
         except OSError as error:
-            raise SteplineError(
-                f"The session cannot be kept in {self.path.parent} ({error.strerror}): "
-                "make it writable, or choose another place with --data-dir."
-            ) from None
+            raise self._not_kept(error) from None
 
     def remove(self) -> None:
         """Forgets the session; safe where there is none."""
@@ -107,12 +104,11 @@ class SessionFile:
     @asynccontextmanager
     async def alone(self) -> AsyncGenerator[None]:
         """No other process is in such a block for the same file. Raises SteplineError."""
-        self._make_directory()
         lease = Lease(self.path.with_suffix(".lock"))
         deadline = time.monotonic() + _PATIENCE
-        while not lease.try_exclusive():
+        while not self._try(lease):
             if time.monotonic() > deadline:
-                raise SteplineError(
+                raise StoreUnreachableError(
                     "Another stepline has been renewing the session for too long: end it, "
                     "and try again."
                 )
@@ -121,6 +117,19 @@ class SessionFile:
             yield
         finally:
             lease.release()
+
+    def _try(self, lease: Lease) -> bool:
+        try:
+            self._make_directory()
+            return lease.try_exclusive()
+        except OSError as error:
+            raise self._not_kept(error) from None
+
+    def _not_kept(self, error: OSError) -> SteplineError:
+        return SteplineError(
+            f"The session cannot be kept in {self.path.parent} ({error.strerror}): "
+            "make it writable, or choose another place with --data-dir."
+        )
 
     def _make_directory(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -25,6 +25,9 @@ async def checks(settings: "Settings") -> AsyncIterator[Check]:
         ids = settings.n8n.workflow_ids
         workflows = load_workflows(settings.workflows_file, {**ids, **os.environ}).all()
         configured = [each for each in workflows if each.workflow_id is not None]
+        if settings.n8n.token is None:
+            said = "No token for the webhooks is set, so n8n refuses every task."
+            yield fail("n8n token", said, "Run `stepline n8n push`, or set N8N_WEBHOOK_TOKEN.")
         for workflow in configured:
             yield _listens(workflow, await webhook.status(workflow))
     except CallFailedError as error:
@@ -49,6 +52,9 @@ def _listens(workflow: Workflow, answer: int) -> Check:
     if answer in (401, 403):
         return ok(name, f"A workflow listens at {path} and asks for the token.")
     fix = "Run `stepline n8n push`, or activate it."
+    if answer < 300:
+        said = f"{path} takes calls without the token: anybody can start it."
+        return fail(name, said, "Give its Webhook node header authentication in n8n.")
     if answer == 404:
         return fail(name, f"No active workflow listens at {path}.", fix)
     return warn(name, f"{path} answers HTTP {answer} to a call without the token.", fix)

@@ -6,6 +6,7 @@ does on Supabase.
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from datetime import UTC, datetime
@@ -194,7 +195,9 @@ def reason(error: BaseException) -> str:
         return clean_line(error.diag.message_primary)
     if isinstance(error, TimeoutError):
         return f"no answer within {ANSWER:.0f} seconds"
-    return clean_line(str(error).strip().split("\n")[0]) or type(error).__name__
+    said = clean_line(str(error).strip().split("\n")[0])
+    # After a password with an @ in it, what is taken for the host begins with the rest of it.
+    return re.sub(r"[^\s'\"]*@", "…@", said) or type(error).__name__
 
 
 async def check_schema(connection: Connection) -> None:

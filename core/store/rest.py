@@ -81,15 +81,15 @@ class Rest:
             try:
                 return (await ask(self._client).execute()).data
             except (_LaterError, httpx.TransportError) as error:
-                if pause is None or isinstance(error, httpx.ReadTimeout):
-                    raise _unreachable(error) from error
                 if not repeat and not _not_done(error):
+                    raise _unreachable(error, known=False) from error
+                if pause is None or isinstance(error, httpx.ReadTimeout) or _much_later(error):
                     raise _unreachable(error) from error
                 await asyncio.sleep(_pause(error, pause))
             except APIError as error:
                 raise self._refused(error) from error
             except (httpx.HTTPError, httpx.InvalidURL) as error:
-                raise self._strange() from error
+                raise _strange(self._url) from error
             except RuntimeError as error:
                 if not self._http.is_closed:
                     raise
@@ -112,16 +112,19 @@ class Rest:
                 "The database took too long and was stopped by its time limit; try again, or run "
                 "`stepline doctor`."
             )
-        if code.isdecimal() or not code:
-            return self._strange()
+        if code == "25006":
+            return SteplineError(
+                "The project's database takes no changes for now, as it does when its disk is "
+                "full: see the project's dashboard."
+            )
+        if code == "42501":
+            return SteplineError(
+                f"The project does not allow it ({said.rstrip('.')}): run `stepline doctor`."
+            )
+        if not code or len(code) == 3:  # an HTTP status, for want of a code
+            return _strange(self._url)
         return SteplineError(
             f"The database refused: {said.rstrip('.') or code}. Run `stepline doctor`."
-        )
-
-    def _strange(self) -> SteplineError:
-        return ConfigError(
-            f"What answers at {self._url} is not a Supabase project: check SUPABASE_URL or "
-            "[supabase]."
         )
 
 
@@ -166,6 +169,18 @@ class _Bearer(httpx.Auth):
                 raise _LaterError(
                     response.status_code, code, _seconds(response.headers.get("Retry-After"))
                 )
+        if response.is_success and await _text(response) and not _is_json(response):
+            raise _strange(str(request.url.copy_with(path="/", query=None)).rstrip("/"))
+
+
+def _strange(url: str) -> SteplineError:
+    return ConfigError(
+        f"What answers at {url} is not a Supabase project: check SUPABASE_URL or [supabase]."
+    )
+
+
+def _is_json(response: httpx.Response) -> bool:
+    return "json" in response.headers.get("content-type", "")
 
 
 async def _text(response: httpx.Response) -> str:
@@ -195,14 +210,20 @@ def _not_done(error: Exception) -> bool:
     return isinstance(error, _NOT_SENT)
 
 
+def _much_later(error: Exception) -> bool:
+    """Whether the project names a time that is too long to be waited for here."""
+    return isinstance(error, _LaterError) and (error.after or 0.0) > _LONGEST_PAUSE
+
+
 def _pause(error: Exception, usual: float) -> float:
     after = error.after if isinstance(error, _LaterError) else None
     if after is not None:
-        return min(after, _LONGEST_PAUSE)
+        return after
     return usual * random.uniform(0.5, 1.0)  # noqa: S311
 
 
-def _unreachable(error: Exception) -> StoreUnreachableError:
+def _unreachable(error: Exception, *, known: bool = True) -> StoreUnreachableError:
+    """`known`: whether the request has surely changed nothing, or may be repeated."""
     if isinstance(error, _LaterError):
         said = (
             "it takes no more requests for now"
@@ -213,7 +234,9 @@ def _unreachable(error: Exception) -> StoreUnreachableError:
         said = f"no answer within {ANSWER:.0f} seconds"
     else:
         said = clean_line(str(error)) or type(error).__name__
-    return StoreUnreachableError(
-        f"The project does not answer ({said}). Nothing is lost; try again, or run "
-        "`stepline doctor`."
+    then = (
+        "Nothing is lost; try again, or run `stepline doctor`."
+        if known
+        else "It may have been done all the same: see `stepline tasks list` before you try again."
     )
+    return StoreUnreachableError(f"The project does not answer ({said}). {then}")

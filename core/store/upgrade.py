@@ -7,8 +7,7 @@ import psycopg
 
 from core.errors import SchemaError, StoreUnreachableError
 from core.logs import mask
-from core.store.connections import not_understood
-from core.text import clean_line
+from core.store.connections import not_understood, reason
 from schema import runner
 from schema.runner import Migration, MigrationError, MigrationStatus
 
@@ -37,15 +36,13 @@ def _told() -> Generator[None]:
     except psycopg.ProgrammingError as error:
         if error.sqlstate is None:
             raise not_understood() from None
-        raise SchemaError(f"The database refused: {_reason(error)}.") from error
+        raise SchemaError(f"The database refused: {_words(error)}.") from error
     except psycopg.OperationalError as error:
         raise StoreUnreachableError(
-            f"The database cannot be reached: {_reason(error)}. Check the URL and the network, "
+            f"The database cannot be reached: {_words(error)}. Check the URL and the network, "
             "and try again."
         ) from error
 
 
-def _reason(error: Exception) -> str:
-    """The first line of what the driver says, without a password."""
-    lines = str(error).strip().splitlines()
-    return mask(clean_line(lines[0])).rstrip(".") if lines else type(error).__name__
+def _words(error: Exception) -> str:
+    return mask(reason(error)).rstrip(".")

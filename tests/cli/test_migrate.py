@@ -45,3 +45,12 @@ def test_bundled_database(bare: Stepline):
     done = bare.run("migrate")
     assert done.returncode == 0
     assert bare.run("migrate", "--status").stdout.count("missing") == 0
+
+
+def test_what_follows_an_at_sign_in_a_password_is_not_told(bare: Stepline) -> None:
+    done = bare.having(STEPLINE_DB_URL="postgresql://me:hunter@2secret@127.0.0.1:1/x").run(
+        "migrate"
+    )
+    assert done.returncode == 3
+    assert "2secret" not in done.stdout + done.stderr
+    assert "…@127.0.0.1" in done.stderr

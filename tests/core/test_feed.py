@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -11,8 +12,10 @@ import pytest
 from psycopg import AsyncConnection
 
 from core.changes import Change, Deleted, LinkChanged, LinkState, Table, TaskChanged
+from core.errors import ConfigError, SteplineError
 from core.feed import Feed, Subscription
 from core.models import Task
+from core.store.base import Reconciled, Rows, Wanted
 from core.store.postgres import PostgresStore
 from schema.runner import migrate
 from tests.support.database import Database
@@ -282,3 +285,98 @@ async def test_a_conversation_deleted_while_the_link_was_down_is_told(
             owner.execute("DELETE FROM chat_conversations")
             cut_listeners(owner)
         await until(reader, lambda change: change == Deleted(*key))
+
+
+class Troubled(PostgresStore):
+    """A store that can be told to fail."""
+
+    trouble: Exception | None = None
+    poisoned: int | None = None
+    """A task whose row cannot be read."""
+
+    async def fetch(self, wanted: Wanted) -> Rows:
+        if self.trouble is not None:
+            raise self.trouble
+        if self.poisoned in wanted.tasks:
+            raise SteplineError("This row cannot be read.")
+        return await super().fetch(wanted)
+
+    async def reconcile(self, cursor: datetime | None) -> Reconciled:
+        if self.trouble is not None:
+            raise self.trouble
+        return await super().reconcile(cursor)
+
+    @classmethod
+    def of(cls, store: PostgresStore) -> "Troubled":
+        """That store, from now on."""
+        store.__class__ = cls
+        assert isinstance(store, Troubled)
+        return store
+
+
+@pytest.mark.parametrize("trouble", [TypeError("of ours"), ConfigError("a captive portal")])
+async def test_no_error_ends_the_feed_or_loses_a_row(
+    database: Database,
+    open_store: OpenStore,
+    monkeypatch: pytest.MonkeyPatch,
+    trouble: Exception,
+) -> None:
+    monkeypatch.setattr("core.feed._DOWN", 0.05)
+    monkeypatch.setattr("core.feed._QUIET", 0.2)
+    store = Troubled.of(await open_store())
+    async with working(database) as worker, following(store) as (feed, reader):
+        [task] = await claimed(store, worker)
+        await until(reader, at_step(task.id, "initializing"))
+        store.trouble = trouble
+        await worker.execute("SELECT task_step(%s, 'one', 'at it')", (task.id,))
+        await until(reader, linked(LinkState.OFFLINE))
+        store.trouble = None
+        await until(reader, at_step(task.id, "one"))
+        async with asyncio.timeout(10):
+            while feed.state.state is not LinkState.LIVE:
+                await reader.batch()
+
+
+async def test_a_row_that_cannot_be_read_holds_up_no_other(
+    database: Database, open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.feed._DOWN", 0.01)
+    store = Troubled.of(await open_store())
+    async with working(database) as worker, following(store) as (_, reader):
+        tasks = await claimed(store, worker, 20)
+        store.poisoned = tasks[7].id
+        for task in tasks:
+            await worker.execute("SELECT task_step(%s, 'one', 'at it')", (task.id,))
+        rest = {task.id for task in tasks} - {store.poisoned}
+        seen: set[int] = set()
+        async with asyncio.timeout(15):
+            while seen != rest:
+                for change in await reader.batch():
+                    if isinstance(change, TaskChanged) and change.task.current_step == "one":
+                        seen.add(change.task.id)
+
+
+async def test_many_rows_come_in_portions(
+    database: Database, open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.feed._AT_ONCE", 7)
+    store = await open_store()
+    feed = Feed(store)
+    reader = feed.subscribe()
+    asked: list[int] = []
+
+    async def fetch(wanted: Wanted) -> Rows:
+        asked.append(len(wanted.tasks))
+        return await PostgresStore.fetch(store, wanted)
+
+    monkeypatch.setattr(store, "fetch", fetch)
+    tasks = [await store.task_create("email", {"n": n}, 600, None) for n in range(30)]
+    for task in tasks:
+        feed.hint_task(task.id)
+    await feed.start()
+    seen: set[object] = set()
+    async with asyncio.timeout(15):
+        while not {task.id for task in tasks} <= seen:
+            seen |= {each.task.id for each in await reader.batch() if isinstance(each, TaskChanged)}
+    await feed.stop()
+    assert max(asked) <= 7

@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-Chunks = list[bytes | asyncio.Event]
+Chunks = list[bytes | asyncio.Event | None]
 
 
 @dataclass
@@ -30,7 +30,7 @@ class WebhookServer:
     statuses: deque[int] = field(default_factory=deque)
     """The statuses of the next calls; then 200."""
     stream: Chunks = field(default_factory=list)
-    """With 200: these pieces are the answer's body, an event is waited for."""
+    """With 200: these pieces are its body; an event is waited for, at None it breaks off."""
     silent: bool = False
     """Takes calls, and never answers them."""
     calls: list[Called] = field(default_factory=list)
@@ -95,6 +95,9 @@ class WebhookServer:
         headers = "connection: close\r\ntransfer-encoding: chunked\r\n"
         writer.write(f"HTTP/1.1 {status} X\r\n{headers}\r\n".encode())
         for chunk in chunks:
+            if chunk is None:
+                writer.transport.abort()
+                return
             if isinstance(chunk, asyncio.Event):
                 await chunk.wait()
             else:

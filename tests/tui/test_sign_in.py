@@ -173,7 +173,7 @@ async def test_the_letter_and_the_draft_of_one_are_not_anothers(
 async def keep_session(settings: Settings) -> None:
     """As `stepline login` does."""
     account = Account(settings)
-    account.adopt(await account.service.password(EMAIL, SecretStr(PASSWORD)))
+    await account.adopt(await account.service.password(EMAIL, SecretStr(PASSWORD)))
     await account.close()
 
 
@@ -230,7 +230,7 @@ async def test_signing_in_elsewhere_heals_it(
         await until(pilot, lambda: asking(app), seconds=40)
         await pilot.press("escape")
         elsewhere = Account(settings)
-        elsewhere.adopt(await elsewhere.service.password(EMAIL, SecretStr(PASSWORD)))
+        await elsewhere.adopt(await elsewhere.service.password(EMAIL, SecretStr(PASSWORD)))
         await elsewhere.close()
         await until(pilot, lambda: app.connected)
 

@@ -42,6 +42,10 @@ class Chosen:
             settings.supabase.anon_key,
             settings.supabase.access_token,
             settings.supabase.refresh_token,
+            settings.n8n.api_key,
+            settings.n8n.token,
+            settings.n8n.basic_auth_password,
+            settings.n8n.database_url,
         )
         self.log_file = logs.setup(
             settings.state_dir,

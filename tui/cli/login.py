@@ -71,7 +71,7 @@ def login(email: str | None, by_code: bool, anonymous: bool) -> int:
 def _sign_in(settings: Settings, how: Callable[[AuthService], Awaitable[Tokens]]) -> int:
     async def work(account: Account) -> int:
         tokens = await how(account.service)
-        account.adopt(tokens)
+        await account.adopt(tokens)
         say(f"Signed in as {tokens.email or 'a new user without a name'}.")
         return ExitCode.DONE
 

@@ -116,7 +116,7 @@ class SignInScreen(FittedModal[bool]):
     async def action_sign_in_anonymous(self) -> None:
         """As a new user without a name, where the project allows it."""
         try:
-            self._done(await self._opened().service.anonymous())
+            await self._done(await self._opened().service.anonymous())
         except SteplineError as error:
             self._say(str(error), bad=True)
 
@@ -128,9 +128,8 @@ class SignInScreen(FittedModal[bool]):
             self._say(str(error), bad=True)
             return
         self._mailed_to = address
-        self.secret.password = False
         self.secret.value = ""
-        self.secret.placeholder = "the code from the mail"
+        self.secret.placeholder = "the code from the mail, or the password"
         self.secret.focus()
         self._say(f"A code is on its way to {address}: type it above.")
 
@@ -138,11 +137,12 @@ class SignInScreen(FittedModal[bool]):
     async def _sign_in(self, address: str, secret: str) -> None:
         service = self._opened().service
         try:
-            if self._mailed_to and self._mailed_to == address:
+            # Whoever had a code mailed by mistake may still type the password.
+            if self._mailed_to == address and secret.strip().isdecimal():
                 tokens = await service.code(address, secret.strip())
             else:
                 tokens = await service.password(address, SecretStr(secret))
-            self._done(tokens)
+            await self._done(tokens)
         except SteplineError as error:
             self._say(str(error), bad=True)
 
@@ -150,7 +150,7 @@ class SignInScreen(FittedModal[bool]):
         """Leaves everything as it was."""
         self.dismiss(False)
 
-    def _done(self, tokens: "Tokens") -> None:
+    async def _done(self, tokens: "Tokens") -> None:
         if self._expected is not None and tokens.user_id != self._expected:
             self._say(
                 "That is somebody else: sign in as before, or leave stepline and start it again "
@@ -158,7 +158,7 @@ class SignInScreen(FittedModal[bool]):
                 bad=True,
             )
             return
-        self._opened().adopt(tokens)
+        await self._opened().adopt(tokens)
         self.dismiss(True)
 
     def _say(self, sentence: str, *, bad: bool = False) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import httpx
 
+from core.engine.n8n.client import open_client
 from core.errors import ConfigError, ExitCode, SteplineError
 from core.models import JsonObject
 from core.settings import N8nSettings
@@ -216,14 +217,6 @@ class Api:
             raise
         return True
 
-    # Webhooks
-
-    async def webhook_status(self, path: str) -> int:
-        """The status that a production webhook answers to a call without a token with: 403 once it
-        is there and asks for one, 404 before."""
-        answer = await self._send("POST", f"{self.url}/webhook/{path}", {}, key=False)
-        return answer.status_code
-
     # How
 
     async def _gone(self, method: str, path: str, scope: str) -> None:
@@ -276,7 +269,6 @@ class Api:
         body: object = None,
         *,
         query: dict[str, str] | None = None,
-        key: bool = True,
     ) -> httpx.Response:
         try:
             return await self._client.request(
@@ -284,7 +276,7 @@ class Api:
                 url,
                 json=body,
                 params=query,
-                headers={"X-N8N-API-KEY": self._key} if key else {},
+                headers={"X-N8N-API-KEY": self._key},
             )
         except (httpx.LocalProtocolError, UnicodeEncodeError):
             # Its message would quote the header, that is the key.
@@ -381,38 +373,6 @@ class Api:
             "n8n's editor is.",
             status,
         )
-
-
-def open_client(n8n: N8nSettings, timeout: float) -> httpx.AsyncClient:
-    """A client that knows the user and password of a proxy before n8n, if one asks for them."""
-    # What runs on this machine is never behind a proxy, whatever the environment says.
-    local = ("all://localhost", "all://127.0.0.1", "all://[::1]")
-    auth = None
-    if n8n.basic_auth_user is not None and n8n.basic_auth_password is not None:
-        auth = httpx.BasicAuth(n8n.basic_auth_user, n8n.basic_auth_password.get_secret_value())
-    # n8n closes a connection that was idle for 5 seconds, at times while we write on it.
-    limits = httpx.Limits(keepalive_expiry=2.0)
-    try:
-        return httpx.AsyncClient(
-            timeout=timeout, limits=limits, mounts=dict.fromkeys(local), auth=auth
-        )
-    except (ImportError, ValueError, OSError) as error:
-        # A proxy of an unknown kind, a certificate file that is not there.
-        raise ConfigError(
-            f"The proxy or certificate settings in the environment do not work ({error}); "
-            "correct or unset them."
-        ) from None
-
-
-async def wait_for_webhook(api: Api, path: str, seconds: float = 30.0) -> bool:
-    """Whether the production webhook is there, and asks for its token, within so many seconds."""
-    try:
-        async with asyncio.timeout(seconds):
-            while await api.webhook_status(path) != 403:  # noqa: ASYNC110  (another program's)
-                await asyncio.sleep(0.3)
-    except TimeoutError:
-        return False
-    return True
 
 
 def _settling(answer: httpx.Response) -> bool:

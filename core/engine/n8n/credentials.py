@@ -13,13 +13,13 @@ from pydantic import SecretStr
 from core.engine.n8n.api import Api
 from core.engine.n8n.pushed import Note
 from core.engine.n8n.target import Target, target_of
+from core.engine.n8n.webhook import TOKEN_HEADER
 from core.errors import SteplineError
 from core.models import JsonObject
 
 if TYPE_CHECKING:
     from core.settings import Settings
 
-TOKEN_HEADER = "X-Stepline-Token"  # noqa: S105  (the header's name)
 # No answer at all: a password was not looked at.
 _NO_WAY = re.compile(
     r"ECONN|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOENT|EACCES"

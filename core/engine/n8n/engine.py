@@ -9,15 +9,17 @@ import logging
 import random
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from core.changes import Deleted, EngineChanged, LinkChanged, LinkState, Table, TaskChanged
 from core.engine.base import EngineName
+from core.engine.n8n import webhook as calls
 from core.engine.n8n.api import Api
 from core.engine.n8n.tokens import tokens
-from core.engine.n8n.webhook import CallFailedError, Outcome, Webhook
+from core.engine.n8n.webhook import DOWN, CallFailedError, Outcome, Webhook, unanswered
 from core.errors import SteplineError
 from core.feed import Feed, Subscription
 from core.models import Task, TaskStatus
@@ -49,6 +51,20 @@ _SHOW = 0.1
 """Seconds between two looks at text that streams in."""
 
 
+@dataclass
+class _Waiting:
+    """A pending task that is looked after."""
+
+    said: asyncio.Future[None]
+    """Done once n8n was told of it, or cannot be."""
+    own: bool = False
+    """This client was asked to have it run; others only help."""
+    told: bool = False
+    """n8n may have it by now."""
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when one should look again."""
+
+
 class N8nEngine:
     """See `core.engine.base.Engine`."""
 
@@ -65,8 +81,7 @@ class N8nEngine:
         """Every open task this client knows of."""
         self._busy = asyncio.Event()
         """Set when a task is opened."""
-        self._watched: dict[int, asyncio.Event] = {}
-        """The pending tasks that are looked after; the event is set when one should look again."""
+        self._watched: dict[int, _Waiting] = {}
         self._begun: set[asyncio.Task[None]] = set()
         """Calls that `close` waits for."""
         self._unsaid: set[asyncio.Future[None]] = set()
@@ -100,7 +115,7 @@ class N8nEngine:
 
     def trigger(self, task: Task) -> None:
         """See `Engine.trigger`."""
-        self._take(task, wait=0.0)
+        self._take(task, wait=0.0, own=True)
 
     def stop(self, task: Task) -> None:
         """See `Engine.stop`: at once where there is an API key; else the next step ends it."""
@@ -115,8 +130,15 @@ class N8nEngine:
         return f"{base}/workflow/{task.workflow_id}/executions/{task.n8n_execution_id}"
 
     def _ours(self, task: Task) -> bool:
+        """Whether this n8n runs it: its numbers mean something else in another one."""
+        workflow = self._workflows.find(task.task_type)
         execution = task.n8n_execution_id or ""
-        return bool(execution) and not execution.startswith("local:")
+        return (
+            bool(execution)
+            and not execution.startswith("local:")
+            and workflow is not None
+            and task.workflow_id == workflow.workflow_id
+        )
 
     def _spawn(self, work: Coroutine[Any, Any, None], among: set[asyncio.Task[None]]) -> None:
         task = asyncio.create_task(work)
@@ -141,38 +163,45 @@ class N8nEngine:
                     case _:
                         pass
 
-    def _take(self, task: Task, *, wait: float) -> None:
+    def _take(self, task: Task, *, wait: float, own: bool = False) -> None:
         known = self._open.get(task.id)
         if known is not None and known.revision > task.revision:
-            return
+            task = known
         if task.status.final:
             self._forget(task.id)
             return
         self._open[task.id] = task
         self._busy.set()
+        waiting = self._watched.get(task.id)
         if task.status is not TaskStatus.PENDING:
-            if task.id in self._watched:
-                self._watched[task.id].set()
-        elif task.id not in self._watched:
+            if waiting is not None:
+                waiting.changed.set()
+            return
+        if waiting is None:
             workflow = self._workflows.find(task.task_type)
-            if workflow is not None and workflow.workflow_id is not None:
-                self._watched[task.id] = asyncio.Event()
-                said: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                if not wait:
-                    self._unsaid.add(said)
-                    said.add_done_callback(self._unsaid.discard)
-                self._spawn(self._look_after(task.id, workflow, wait, said), self._others)
+            if workflow is None or workflow.workflow_id is None:
+                return
+            waiting = _Waiting(asyncio.get_running_loop().create_future())
+            self._watched[task.id] = waiting
+            self._spawn(self._look_after(task.id, workflow, wait, waiting), self._others)
+        elif not wait and not waiting.told:
+            # The feed was quicker than whoever sent it.
+            waiting.changed.set()
+        waiting.own = waiting.own or own
+        if not wait and not waiting.said.done():
+            self._unsaid.add(waiting.said)
+            waiting.said.add_done_callback(self._unsaid.discard)
 
     def _forget(self, task_id: int) -> None:
         task = self._open.pop(task_id, None)
         if task_id in self._watched:
-            self._watched[task_id].set()
+            self._watched[task_id].changed.set()
         if task is None:
             return
         # The next message of its conversation may now be answered.
         for each in self._open.values():
             if each.id in self._watched and _follows(each, task):
-                self._watched[each.id].set()
+                self._watched[each.id].changed.set()
 
     def _waits(self, task: Task) -> bool:
         """Whether an earlier message of its conversation is still being answered; it would not
@@ -186,10 +215,10 @@ class N8nEngine:
     # Telling n8n
 
     async def _look_after(
-        self, task_id: int, workflow: Workflow, wait: float, said: asyncio.Future[None]
+        self, task_id: int, workflow: Workflow, wait: float, waiting: _Waiting
     ) -> None:
         """Tells n8n of a task until it is claimed or over."""
-        changed = self._watched[task_id]
+        changed = waiting.changed
         again = _AGAIN
         noted = False
         try:
@@ -203,30 +232,35 @@ class N8nEngine:
                 if task is None or task.status is not TaskStatus.PENDING:
                     return
                 if self._waits(task):
-                    _resolve(said)
+                    _resolve(waiting.said)
                     wait = _MOST_AGAIN
                     continue
                 if not self._back.is_set():
                     if not noted:
-                        await self._note(task, Outcome.UNREACHABLE, self.health.detail)
+                        await self._note(task, Outcome.UNREACHABLE, _later(self.health.detail))
                     noted = False
-                    _resolve(said)
+                    _resolve(waiting.said)
                     await self._back.wait()
                     wait = 0.0
                     continue
-                told = asyncio.create_task(self._tell(task, workflow))
+                told = asyncio.create_task(self._tell(task, workflow, waiting))
                 self._begun.add(told)
                 told.add_done_callback(self._begun.discard)
-                await told
+                try:
+                    await told
+                except Exception as error:
+                    # Its words may quote what was sent, the token too.
+                    kind = type(error).__name__
+                    _log.error("n8n could not be told of task %d: %s", task_id, kind)
                 noted = True
-                _resolve(said)
+                _resolve(waiting.said)
                 wait = again if self._back.is_set() else 0.0
                 again = min(_MOST_AGAIN, 2 * again)
         finally:
-            _resolve(said)
+            _resolve(waiting.said)
             self._watched.pop(task_id, None)
 
-    async def _tell(self, task: Task, workflow: Workflow) -> None:
+    async def _tell(self, task: Task, workflow: Workflow, waiting: _Waiting) -> None:
         """Up to three calls, and a note of what came of them."""
         began = asyncio.get_running_loop().time()
         tries = 0
@@ -237,6 +271,7 @@ class N8nEngine:
             except CallFailedError as error:
                 failed = error
             else:
+                waiting.told = True
                 self._set_health(EngineChanged(up=True))
                 await self._note(task, Outcome.SENT, "Sent to n8n, waiting for it to start...")
                 return
@@ -247,18 +282,33 @@ class N8nEngine:
             if not starting:
                 break
             await asyncio.sleep(min(4.0, _BACKOFF * 2 ** (tries - 1)) * random.uniform(0.8, 1.2))  # noqa: S311
-        if failed.outcome is Outcome.UNREACHABLE:
+        outcome, said = failed.outcome, str(failed)
+        if outcome is Outcome.UNCONFIRMED:
+            waiting.told = True
+        elif outcome is Outcome.REFUSED and (waiting.told or not waiting.own):
+            # Whoever sent it may have reached an n8n that takes it: it is not ours to fail.
+            outcome = Outcome.UNREACHABLE
+        elif outcome is Outcome.UNREACHABLE and (failed.status is None or failed.status in DOWN):
             self._lost(failed)
-        await self._note(task, failed.outcome, str(failed))
+            said = _later(said)
+        await self._note(task, outcome, said)
 
     async def _call(self, task: Task, workflow: Workflow) -> None:
         if not workflow.stream:
             async with self._webhook.call(workflow, task) as response:
-                await response.aread()
+                # The status was the answer; its body may break off.
+                with suppress(httpx.HTTPError, httpx.StreamError):
+                    await response.aread()
             return
         started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._spawn(self._stream(task, workflow, started), self._others)
-        await started
+        try:
+            async with asyncio.timeout(calls.ANSWER):
+                await asyncio.shield(started)
+        except TimeoutError:
+            # It goes on listening: n8n says nothing before the first token.
+            started.add_done_callback(lambda late: late.cancelled() or late.exception())
+            raise unanswered() from None
 
     async def _stream(self, task: Task, workflow: Workflow, started: asyncio.Future[None]) -> None:
         """Reads the answer that comes over the webhook, and shows it; the database has the last
@@ -288,11 +338,13 @@ class N8nEngine:
         message, text, shown = rows.messages[0], "", 0.0
         clock = asyncio.get_running_loop().time
         async for piece in tokens(response):
+            if task.id not in self._open:
+                return  # cancelled, or out of time: this text will be in no row
             text += piece
             if clock() - shown >= _SHOW:
                 shown = clock()
                 self._feed.preview(message, clean(text))
-        if text:
+        if text and task.id in self._open:
             self._feed.preview(message, clean(text))
 
     async def _note(self, task: Task, outcome: Outcome, sentence: str) -> None:
@@ -360,6 +412,10 @@ def _conversation(task: Task) -> object:
 
 def _follows(task: Task, before: Task) -> bool:
     return _conversation(before) is not None and _conversation(task) == _conversation(before)
+
+
+def _later(sentence: str) -> str:
+    return f"{sentence.rstrip('.')}; the task waits and starts when it is back."
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

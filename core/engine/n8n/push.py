@@ -8,7 +8,7 @@ import asyncio
 import difflib
 import json
 import secrets
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 
 from pydantic import SecretStr
 
-from core.engine.n8n.api import Api, wait_for_webhook
+from core.engine.n8n.api import Api
 from core.engine.n8n.credentials import (
     Wanted,
     put,
@@ -27,8 +27,11 @@ from core.engine.n8n.credentials import (
 from core.engine.n8n.exports import Export, load_exports, normal, prepare
 from core.engine.n8n.pushed import Note, Pushed, file_of, read_pushed, store_name
 from core.engine.n8n.target import give_password, target_of
-from core.errors import InputError, SteplineError
+from core.engine.n8n.webhook import CallFailedError, Webhook
+from core.errors import ConfigError, InputError, SteplineError
 from core.models import JsonObject
+from core.text import clean_line
+from core.workflows import Workflow
 
 if TYPE_CHECKING:
     from core.settings import Settings
@@ -114,19 +117,46 @@ async def push(
             for wanted in view.wanted:
                 done.append(await _push_credential(view, wanted, conninfo, say, new_password))
         done += await _push_workflows(view)
-        for export in view.exports:
-            if export.workflow is None:
-                continue
-            path = export.workflow.webhook_path
-            say(f"Waiting for the webhook {path} ...")
-            if not await wait_for_webhook(api, path, _WEBHOOK_SECONDS):
-                raise SteplineError(
-                    f"The webhook {path} did not come up at {api.url} within "
-                    f"{_WEBHOOK_SECONDS:.0f} s: is N8N_BASE_URL the address for webhooks too? "
-                    "Look at n8n's log, and push again."
-                )
+        await _until_they_listen(
+            settings, [each.workflow for each in view.exports if each.workflow is not None], say
+        )
         view.note().write(file_of(settings))
         return done
+
+
+async def _until_they_listen(settings: "Settings", workflows: Sequence[Workflow], say: Say) -> None:
+    """Raises `SteplineError` for a webhook that does not come up."""
+    webhook = Webhook(settings.n8n)
+    try:
+        for workflow in workflows:
+            path = workflow.webhook_path
+            say(f"Waiting for the webhook {path} ...")
+            try:
+                async with asyncio.timeout(_WEBHOOK_SECONDS):
+                    while not await _listens(webhook, workflow):  # noqa: ASYNC110
+                        await asyncio.sleep(0.3)
+            except TimeoutError:
+                raise SteplineError(
+                    f"The webhook {path} did not come up at {webhook.base_url} within "
+                    f"{_WEBHOOK_SECONDS:.0f} s: is N8N_BASE_URL the address for webhooks too? "
+                    "Look at n8n's log, and push again."
+                ) from None
+    finally:
+        await webhook.close()
+
+
+async def _listens(webhook: Webhook, workflow: Workflow) -> bool:
+    try:
+        status = await webhook.status(workflow)
+    except CallFailedError:
+        return False
+    if status < 300:
+        raise ConfigError(
+            f"The webhook {workflow.webhook_path} takes calls without the token: give the Webhook "
+            'node of its workflow header authentication with the credential "stepline webhook", '
+            "and push again."
+        )
+    return status == 403
 
 
 async def remove(settings: "Settings", say: Say) -> list[Finding]:
@@ -222,7 +252,7 @@ class _View:
         needed = [str(each["id"]) for each in map(self.find, self.exports) if each]
         noted = self.pushed.workflow_ids.values() if self.pushed else ()
         return [
-            Finding("workflow", str(each["name"]), State.EXTRA, str(each["id"]))
+            Finding("workflow", clean_line(str(each["name"])), State.EXTRA, str(each["id"]))
             for each in self.tagged
             if each["id"] not in needed
             and (str(each["name"]).startswith(_PREFIX) or each["id"] in noted)
@@ -297,7 +327,10 @@ async def _push_credential(
         async def password() -> SecretStr:
             if conninfo is None:
                 raise unreachable(target, "there is no password for it")
-            say(f"The role {target.user} gets a new password.")
+            say(
+                f"The role {target.user} gets a new password: another n8n that uses it must be "
+                "pushed to again."
+            )
             return await asyncio.to_thread(give_password, conninfo)
 
         now = await put_database(

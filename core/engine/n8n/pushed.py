@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from core.settings import Settings
 
 _HEAD = "# Written by `stepline n8n push`; `stepline n8n remove` deletes it. It holds a secret.\n"
-_WORKFLOW = "_WORKFLOW_ID"
+_OWN = ("STEPLINE_STORE", "N8N_BASE_URL", "N8N_WEBHOOK_TOKEN")
 _CREDENTIAL = "STEPLINE_CREDENTIAL_"
 
 
@@ -65,7 +65,11 @@ class Pushed:
             for name, value in given.items()
             if name.startswith(_CREDENTIAL) and len(value.split()) == len(Note._fields)
         }
-        ids = {name: value for name, value in given.items() if name.endswith(_WORKFLOW)}
+        ids = {
+            name: value
+            for name, value in given.items()
+            if name not in _OWN and not name.startswith(_CREDENTIAL)
+        }
         return cls(store, base_url, SecretStr(token), ids, notes)
 
     def write(self, path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from core.engine.n8n.client import open_client
 from core.models import Task
 from core.text import clean_line
 from core.workflows import Workflow
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
 
 TOKEN_HEADER = "X-Stepline-Token"  # noqa: S105 - the header's name
 _CONNECT = 5.0
-_ANSWER = 10.0
+ANSWER = 10.0
 """Seconds n8n has to say that it has started the workflow; 0.04 to 0.24 s were seen."""
-_DOWN = (502, 503, 504)
+DOWN = (502, 503, 504)
 """What a proxy says for an n8n that is not there, and n8n itself while it starts."""
 
 
@@ -43,6 +44,13 @@ class CallFailedError(Exception):
         self.status = status
 
 
+def unanswered() -> CallFailedError:
+    """What to say when there is no answer in time."""
+    return CallFailedError(
+        Outcome.UNCONFIRMED, "n8n has not answered yet; waiting for it to take the task..."
+    )
+
+
 class Webhook:
     """The webhooks of one n8n."""
 
@@ -51,20 +59,8 @@ class Webhook:
         self._headers: dict[str, str] = {}
         if settings.token is not None:
             self._headers[TOKEN_HEADER] = settings.token.get_secret_value()
-        auth = None
-        if settings.basic_auth_user is not None:
-            password = settings.basic_auth_password
-            auth = httpx.BasicAuth(
-                settings.basic_auth_user, password.get_secret_value() if password else ""
-            )
-        # An n8n on this machine is never behind a proxy, whatever the environment says.
-        local = ("all://localhost", "all://127.0.0.1", "all://[::1]")
-        self._client = httpx.AsyncClient(
-            auth=auth,
-            timeout=httpx.Timeout(_ANSWER, connect=_CONNECT, pool=None),
-            limits=httpx.Limits(max_connections=100, max_keepalive_connections=4),
-            mounts=dict.fromkeys(local),
-        )
+        timeout = httpx.Timeout(ANSWER, connect=_CONNECT, pool=None)
+        self._client = open_client(settings, timeout)
 
     async def close(self) -> None:
         """Closes what is open."""
@@ -84,20 +80,18 @@ class Webhook:
             "user_id": str(task.created_by),
         }
         # A streaming one answers with its result, as long as that takes.
-        read = float(workflow.timeout_seconds) if workflow.stream else _ANSWER
-        timeout = httpx.Timeout(_ANSWER, connect=_CONNECT, read=read, pool=None)
+        read = float(workflow.timeout_seconds) if workflow.stream else ANSWER
+        timeout = httpx.Timeout(ANSWER, connect=_CONNECT, read=read, pool=None)
         url = f"{self.base_url}/webhook/{workflow.webhook_path}"
-        request = self._client.build_request(
-            "POST", url, json=body, headers=self._headers, timeout=timeout
-        )
         try:
+            request = self._client.build_request(
+                "POST", url, json=body, headers=self._headers, timeout=timeout
+            )
             response = await self._client.send(request, stream=True)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
             raise self._unreachable(str(error) or "no answer") from None
         except httpx.TimeoutException:
-            raise CallFailedError(
-                Outcome.UNCONFIRMED, "n8n has not answered yet; waiting for it to take the task..."
-            ) from None
+            raise unanswered() from None
         except (httpx.NetworkError, httpx.RemoteProtocolError):
             raise CallFailedError(
                 Outcome.UNCONFIRMED,
@@ -123,7 +117,7 @@ class Webhook:
             response = await self._client.get(f"{self.base_url}/healthz")
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise self._unreachable(str(error) or "no answer") from None
-        if response.status_code in _DOWN:
+        if response.status_code in DOWN:
             raise self._unreachable(f"HTTP {response.status_code}")
 
     async def status(self, workflow: Workflow) -> int:
@@ -138,8 +132,7 @@ class Webhook:
     def _unreachable(self, reason: str) -> CallFailedError:
         return CallFailedError(
             Outcome.UNREACHABLE,
-            f"n8n at {self.base_url} cannot be reached ({clean_line(reason)[:100]}); "
-            "the task waits and starts when it is back.",
+            f"n8n at {self.base_url} cannot be reached ({clean_line(reason)[:100]}).",
         )
 
     def _refusal(self, response: httpx.Response, workflow: Workflow) -> CallFailedError:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -55,6 +56,8 @@ class RealtimeHints:
         self._user_id = user_id
         self._conversation: int | None = None
         self._link: Link | None = None
+        self._signed_in = asyncio.Event()
+        """Set with each fresh token: it ends a wait for the next try."""
         self._doubts = 0
         self._doubted = -_LONGEST_DOUBT
 
@@ -100,6 +103,7 @@ class RealtimeHints:
         """The session has a fresh token: the link goes on with it."""
         if self._link is not None:
             self._link.refresh(token)
+        self._signed_in.set()
 
     def suspect(self) -> None:
         """The link says live, but there is news that it has not told of: it is made anew."""
@@ -121,7 +125,10 @@ class RealtimeHints:
     async def _wait(self, failures: int, why: Why) -> None:
         seconds = backoff(failures, why)
         if why is not Why.UNREACHABLE:
-            await asyncio.sleep(seconds)
+            self._signed_in.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._signed_in.wait()
             return
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds

@@ -112,12 +112,15 @@ class Link:
         if (old := self._messages) is not None and conversation_id == self._conversation:
             return
         self._conversation = conversation_id
+        confirmed = True
         if old is not None:
             self._messages = None
-            del self._followed[old]
+            confirmed = self._followed.pop(old)
             self._chore(self._client.remove_channel(old))
         if conversation_id is not None and self._client.is_connected:
             self._messages = self._follow(Table.MESSAGES, f"conversation_id=eq.{conversation_id}")
+        elif not confirmed:
+            self._settle()  # the others may have waited for this one only
 
     def refresh(self, token: str) -> None:
         """Goes on with another token. The server says nothing but "Subscribed" once more."""
@@ -184,6 +187,9 @@ class Link:
         if extension != "postgres_changes" or channel not in self._followed:
             return
         self._followed[channel] = True
+        self._settle()
+
+    def _settle(self) -> None:
         if all(self._followed.values()):
             if self._deadline is not None:
                 self._deadline.cancel()

@@ -14,7 +14,13 @@ from pydantic import SecretStr
 from core.auth.account import Account
 from core.auth.files import SessionFile
 from core.auth.tokens import received
-from core.errors import ConfigError, InputError, SignInNeededError, StoreUnreachableError
+from core.errors import (
+    ConfigError,
+    InputError,
+    SignInNeededError,
+    SteplineError,
+    StoreUnreachableError,
+)
 from core.settings import Settings
 from tests.support.supabase import Supabase
 from tests.support.supabase.target import Target
@@ -58,7 +64,7 @@ async def account(new_account: NewAccount, project: Supabase) -> Account:
     """Signed in by password."""
     project.auth.add_user(EMAIL)
     account = new_account()
-    account.adopt(await account.service.password(EMAIL, PASSWORD))
+    await account.adopt(await account.service.password(EMAIL, PASSWORD))
     return account
 
 
@@ -81,7 +87,7 @@ async def test_a_password(new_account: NewAccount, project: Supabase) -> None:
     with pytest.raises(InputError, match="give both"):
         await account.service.password(EMAIL, SecretStr(""))
     tokens = await account.service.password(EMAIL, PASSWORD)
-    account.adopt(tokens)
+    await account.adopt(tokens)
     assert (tokens.user_id, tokens.email) == (user_id, EMAIL)
     # The next process needs no password, and no request.
     asked = len(project.faults.seen)
@@ -130,7 +136,7 @@ def test_the_file_is_its_owners_alone(account: Account, settings: Settings) -> N
     [file] = directory.glob("*.json")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
-    assert [path.suffix for path in directory.iterdir() if path != file] == []
+    assert [path.suffix for path in directory.iterdir() if path != file] == [".lock"]
 
 
 def test_each_project_has_its_own(tmp_path: Path) -> None:
@@ -167,7 +173,7 @@ async def test_renewed_before_it_expires(
     account: Account, new_account: NewAccount, project: Supabase
 ) -> None:
     first = await account.token()
-    due(account)
+    await due(account)
     heard: list[str] = []
     account.on_change = heard.append
     second = await account.token()
@@ -189,7 +195,7 @@ async def test_a_refused_token_is_renewed_once_for_all(account: Account, project
 async def test_processes_renew_it_once(
     account: Account, target: Target, tmp_path: Path, project: Supabase
 ) -> None:
-    due(account)
+    await due(account)
     processes = [
         await asyncio.create_subprocess_exec(
             sys.executable, "-c", _PROCESS, str(tmp_path / "data"), target.url, target.anon_key,
@@ -223,7 +229,7 @@ print(asyncio.run(account.token()))
 
 
 async def test_a_lost_answer_costs_nothing(account: Account, project: Supabase) -> None:
-    due(account)
+    await due(account)
     project.faults.where = "/auth/v1/token"
     project.faults.drop_late = 1
     assert await account.token()
@@ -232,7 +238,7 @@ async def test_a_lost_answer_costs_nothing(account: Account, project: Supabase) 
 
 async def test_a_token_lasts_while_nobody_can_renew_it(account: Account, project: Supabase) -> None:
     first = await account.token()
-    due(account)
+    await due(account)
     project.faults.refuse = 2
     assert await account.token() == first
     # Where the project has refused it, it is of no use.
@@ -250,7 +256,7 @@ async def test_a_wrong_clock_does_no_harm(
     project.auth.add_user(EMAIL)
     project.project.skew = seconds
     account = new_account()
-    account.adopt(await account.service.password(EMAIL, PASSWORD))
+    await account.adopt(await account.service.password(EMAIL, PASSWORD))
     assert await account.token() == await account.token()
     assert project.auth.refreshes == 0
 
@@ -259,7 +265,7 @@ async def test_a_revoked_session_is_over(
     account: Account, new_account: NewAccount, project: Supabase
 ) -> None:
     project.auth.revoke(account.user_id)
-    due(account)
+    await due(account)
     with pytest.raises(SignInNeededError, match="stepline login"):
         await account.token()
     asked = project.auth.refreshes
@@ -269,7 +275,7 @@ async def test_a_revoked_session_is_over(
     assert project.auth.refreshes == asked
     # Signing in elsewhere is signing in here.
     again = new_account()
-    again.adopt(await again.service.password(EMAIL, PASSWORD))
+    await again.adopt(await again.service.password(EMAIL, PASSWORD))
     assert await account.token() == await again.token()
 
 
@@ -278,9 +284,54 @@ async def test_somebody_else_is_not_followed(
 ) -> None:
     project.auth.add_user("eve@example.org")
     other = new_account()
-    other.adopt(await other.service.password("eve@example.org", PASSWORD))
+    await other.adopt(await other.service.password("eve@example.org", PASSWORD))
     with pytest.raises(SignInNeededError, match="Somebody else has signed in"):
         await account.renewed(await account.token())
+
+
+async def test_signing_in_waits_for_whoever_is_renewing(
+    account: Account, new_account: NewAccount, project: Supabase
+) -> None:
+    """Else the old session, renewed, would be written over the new one."""
+    eve = project.auth.add_user("eve@example.org")
+    other = new_account()
+    tokens = await other.service.password("eve@example.org", PASSWORD)
+    async with account._file.alone():
+        adopting = asyncio.create_task(other.adopt(tokens))
+        done, _ = await asyncio.wait({adopting}, timeout=0.2)
+        assert not done
+        assert account.tokens is not None
+        account._file.write(account.tokens)
+    await adopting
+    assert await new_account().token()
+    assert other._file.read() == tokens
+    assert tokens.user_id == eve
+
+
+async def test_a_service_that_does_not_answer_is_not_waited_for_by_each_in_turn(
+    account: Account, project: Supabase
+) -> None:
+    await due(account)
+    asked = len(project.faults.seen)
+    project.faults.where, project.faults.refuse = "/auth", 1000
+    good = await account.token()
+    assert {await account.token() for _ in range(20)} == {good}
+    assert len([path for _, path in project.faults.seen[asked:] if "/auth" in path]) <= 3
+    with pytest.raises(StoreUnreachableError):
+        await account.renewed(good)
+
+
+async def test_a_directory_that_cannot_be_written_is_told(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await due(account)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(SteplineError, match="make it writable"):
+        await account.token()
 
 
 async def test_a_stolen_refresh_token_ends_the_session(account: Account, project: Supabase) -> None:
@@ -325,8 +376,11 @@ async def test_a_refresh_token_goes_on_over_restarts(
     newest = await new_account(refresh_token=signed.refresh).renewed(await account.token())
     assert await account.renewed(await account.token()) == newest
     project.auth.revoke(signed.user_id)
-    with pytest.raises(SignInNeededError, match="STEPLINE_REFRESH_TOKEN is over"):
-        await account.renewed(newest)
+    asked = project.auth.refreshes
+    for _ in range(5):
+        with pytest.raises(SignInNeededError, match="STEPLINE_REFRESH_TOKEN is over"):
+            await account.renewed(newest)
+    assert project.auth.refreshes == asked + 1
 
 
 def test_what_is_no_users_token(project: Supabase) -> None:
@@ -339,11 +393,11 @@ def test_what_is_no_users_token(project: Supabase) -> None:
             received(token, None)
 
 
-def due(account: Account) -> None:
+async def due(account: Account) -> None:
     """The session, here and in its file, is about to expire."""
     tokens = account.tokens
     assert tokens is not None
     aged = replace(tokens, expires_at=tokens.expires_at - tokens.lifetime + 30)
-    account.adopt(aged)
+    await account.adopt(aged)
     value = json.loads(account._file.path.read_text())
     assert value["expires_at"] == aged.expires_at

@@ -35,13 +35,15 @@ async def open_session(
     monkeypatch.setenv("N8N_CHAT_WORKFLOW_ID", "wf1")
     async with AsyncExitStack() as stack:
 
-        async def open_it(workflows: Path | None = None, live: bool = True) -> Session:
+        async def open_it(
+            workflows: Path | None = None, live: bool = True, token: str = TOKEN
+        ) -> Session:
             from pydantic import SecretStr
 
             chosen = replace(
                 settings,
                 engine="n8n",
-                n8n=N8nSettings(base_url=n8n.url, token=SecretStr(TOKEN)),
+                n8n=N8nSettings(base_url=n8n.url, token=SecretStr(token)),
                 workflows_file=workflows or settings.workflows_file,
             )
             session = await Session.open(chosen, live=live)
@@ -226,7 +228,7 @@ async def test_the_next_message_of_a_conversation_is_told_of_when_its_turn_comes
 async def test_no_answer_in_time_is_not_a_failure(
     open_session: Open, n8n: WebhookServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.engine.n8n.webhook._ANSWER", 0.2)
+    monkeypatch.setattr("core.engine.n8n.webhook.ANSWER", 0.2)
     n8n.silent = True
     session = await open_session()
     sent = await session.chat.send(None, "Hello")
@@ -234,12 +236,95 @@ async def test_no_answer_in_time_is_not_a_failure(
     assert task.status is TaskStatus.PENDING
 
 
+async def test_a_send_that_the_feed_has_overtaken_is_told_at_once(
+    open_session: Open, n8n: WebhookServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await open_session()
+    trigger = session.engine.trigger
+
+    def late(task: Task) -> None:
+        session.engine._take(task, wait=15.0)  # type: ignore[attr-defined]
+        trigger(task)
+
+    monkeypatch.setattr(session.engine, "trigger", late)
+    began = asyncio.get_running_loop().time()
+    sent = await session.chat.send(None, "Hello")
+    await said(session, sent.task_id, "Sent to n8n")
+    assert asyncio.get_running_loop().time() - began < 10
+    assert len(n8n.calls) == 1
+
+
+async def test_whoever_did_not_send_a_task_does_not_fail_it(
+    open_session: Open, n8n: WebhookServer, monkeypatch: pytest.MonkeyPatch, database: Database
+) -> None:
+    monkeypatch.setattr("core.engine.n8n.engine._NOT_OURS", 0.1)
+    n8n.statuses.append(403)
+    session = await open_session()
+    task = await session.store.task_create("chat", {}, 600, "wf1")
+    waiting = await said(session, task.id, "webhook token is not the right one")
+    assert waiting.status is TaskStatus.PENDING
+    assert outcomes(database, task.id) == ["unreachable"]
+
+
+async def test_an_n8n_that_is_there_and_refuses_for_now_is_left_alone_for_a_while(
+    open_session: Open, n8n: WebhookServer, monkeypatch: pytest.MonkeyPatch, database: Database
+) -> None:
+    monkeypatch.setattr("core.engine.n8n.engine._AGAIN", 3.0)
+    n8n.statuses.extend([429] * 3)
+    session = await open_session()
+    sent = await session.chat.send(None, "Hello")
+    await said(session, sent.task_id, "HTTP 429")
+    assert session.engine.health.up
+    assert len(n8n.calls) == 3
+    await said(session, sent.task_id, "Sent to n8n")
+    assert outcomes(database, sent.task_id) == ["unreachable", "sent"]
+    assert len(n8n.calls) == 4
+
+
+async def test_a_good_answer_that_breaks_off_is_one(open_session: Open, n8n: WebhookServer) -> None:
+    n8n.stream = [b"x" * 10, None]
+    session = await open_session()
+    sent = await session.chat.send(None, "Hello")
+    await said(session, sent.task_id, "Sent to n8n")
+
+
+async def test_a_token_that_cannot_be_sent_fails_the_task_and_is_told_nowhere(
+    open_session: Open, n8n: WebhookServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = await open_session(token="tök-secret")
+    sent = await session.chat.send(None, "Hello")
+    task = await said(session, sent.task_id, "cannot be called with these settings")
+    assert task.status is TaskStatus.FAILED
+    assert n8n.calls == []
+    assert "tök-secret" not in caplog.text
+
+
+async def test_a_stream_that_says_nothing_is_not_waited_for(
+    open_session: Open,
+    n8n: WebhookServer,
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("core.engine.n8n.webhook.ANSWER", 0.2)
+    n8n.silent = True
+    session = await open_session(workflows=streaming(settings, tmp_path))
+    sent = await session.chat.send(None, "Hello")
+    task = await said(session, sent.task_id, "has not answered yet")
+    assert task.status is TaskStatus.PENDING
+
+
+def streaming(settings: Settings, directory: Path) -> Path:
+    """A registry in which the chat streams."""
+    registry = directory / "workflows.toml"
+    text = settings.workflows_file.read_text()
+    registry.write_text(text.replace("\nlocal = true\n", "\nlocal = true\nstream = true\n", 1))
+    return registry
+
+
 async def test_text_that_streams_in_is_shown_and_the_database_has_the_last_word(
     open_session: Open, n8n: WebhookServer, settings: Settings, tmp_path: Path, database: Database
 ) -> None:
-    streaming = tmp_path / "workflows.toml"
-    text = settings.workflows_file.read_text()
-    streaming.write_text(text.replace("\nlocal = true\n", "\nlocal = true\nstream = true\n", 1))
     rest = asyncio.Event()
 
     def chunk(kind: str, content: str = "") -> bytes:
@@ -250,7 +335,7 @@ async def test_text_that_streams_in_is_shown_and_the_database_has_the_last_word(
         rest,
         chunk("item", "world") + chunk("end"),
     ]
-    session = await open_session(workflows=streaming)
+    session = await open_session(workflows=streaming(settings, tmp_path))
 
     def shows(words: str) -> Callable[[Change], bool]:
         return lambda change: isinstance(change, MessageChanged) and change.message.content == words
