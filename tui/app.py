@@ -23,7 +23,7 @@ from tui import startup, terminal
 from tui.actions import bindings
 from tui.clock import Clock
 from tui.context import Context
-from tui.drafts import drafts_of
+from tui.drafts import drafts_at_start
 from tui.filters import AsciiTwins, NoColour
 from tui.format import still_running
 from tui.keys import Keymap
@@ -69,7 +69,7 @@ class SteplineApp(terminal.QuietCrash, terminal.Sparing, KeysInOrder, inherit_bi
         self.animation_level = "none"
         self.register_theme(own_theme())
         self.theme = self._theme(settings.theme)
-        self._main = MainScreen(drafts_of(settings), conversation)
+        self._main = MainScreen(drafts_at_start(settings), conversation)
         self._quit_asked = 0.0
         self._signed_out = False
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
+from core.owner import known_user, owner_name
+
 if TYPE_CHECKING:
     from core.settings import Settings
 
@@ -30,10 +32,15 @@ class Letter:
 
 
 class Drafts:
-    """Drafts by conversation, the outbox, and which conversation was open last."""
+    """Drafts by conversation, the outbox, and which conversation was open last.
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    They are one user's, or `nobodys`: typed before it was known who types. Of nobody there is one
+    draft, whatever the conversation, and no letter of an earlier run.
+    """
+
+    def __init__(self, directory: Path, *, nobodys: bool = False) -> None:
+        self.directory = directory
+        self.nobodys = nobodys
         self._outbox = directory / "outbox"
         self.problem = ""
         """Why the last text could not be kept; empty: it was."""
@@ -63,12 +70,12 @@ class Drafts:
 
     def last_conversation(self) -> int | None:
         """Which conversation was open last; None: a new one, or the first start."""
-        value = _read(self._directory / "last.json").get("conversation")
+        value = _read(self.directory / "last.json").get("conversation")
         return value if isinstance(value, int) else None
 
     def set_last_conversation(self, conversation_id: int | None) -> None:
         """Remembers it for the next start."""
-        self._write(self._directory / "last.json", {"conversation": conversation_id})
+        self._write(self.directory / "last.json", {"conversation": conversation_id})
 
     def post(self, letter: Letter) -> None:
         """Keeps a letter until `delivered`."""
@@ -93,6 +100,23 @@ class Drafts:
                     letters.append(Letter(UUID(path.stem), known, text))
         return letters
 
+    def unsend(self) -> None:
+        """Makes what was not sent a part of the draft: somebody has to send it again."""
+        for letter in self.undelivered():
+            where = letter.conversation_id
+            self.save(where, joined(self.load(where), letter.text))
+            if self.problem:
+                return
+            self.delivered(letter)
+
+    def absorb(self, other: "Drafts") -> None:
+        """Puts nobody's draft behind the one of the conversation that was open last."""
+        if text := other.load(None):
+            where = self.last_conversation()
+            self.save(where, joined(self.load(where), text))
+            if not self.problem:
+                other.save(None, "")
+
     def _write(self, path: Path, value: dict[str, object]) -> None:
         try:
             _replace(path, value)
@@ -103,13 +127,34 @@ class Drafts:
             self.problem = ""
 
     def _draft(self, conversation_id: int | None) -> Path:
-        name = "new" if conversation_id is None else str(conversation_id)
-        return self._directory / f"{name}.json"
+        name = "new" if conversation_id is None or self.nobodys else str(conversation_id)
+        return self.directory / f"{name}.json"
 
 
-def drafts_of(settings: "Settings") -> Drafts:
-    """Those of the profile in use."""
-    return Drafts(settings.state_dir / "drafts" / settings.profile)
+def drafts_of(settings: "Settings", user_id: UUID | None) -> Drafts:
+    """Those of this user of the store in use; None: of nobody, where the store is a project."""
+    nobodys = settings.store == "supabase" and user_id is None
+    directory = settings.state_dir / "drafts" / owner_name(settings, user_id)
+    return Drafts(directory, nobodys=nobodys)
+
+
+def drafts_at_start(settings: "Settings", user_id: UUID | None = None) -> Drafts:
+    """Those of this user, or of the one that is signed in as far as is known, or else nobody's.
+
+    What nobody typed in an earlier run comes along, but is not sent: who knows who that was.
+    """
+    drafts = drafts_of(settings, user_id or known_user(settings))
+    if settings.store == "supabase":
+        nobodys = drafts_of(settings, None)
+        nobodys.unsend()
+        if not drafts.nobodys:
+            drafts.absorb(nobodys)
+    return drafts
+
+
+def joined(*texts: str) -> str:
+    """Texts behind one another, each on a line of its own."""
+    return "\n".join(text for text in texts if text)
 
 
 def _age(path: Path) -> float:

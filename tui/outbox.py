@@ -38,6 +38,21 @@ class Outbox:
         if self.letters:
             self._wake.set()
 
+    def hand_over(self, drafts: Drafts) -> None:
+        """Goes on as another user, before anything is sent.
+
+        Those that nobody wrote, as it was not known who writes, go along and are sent; those of
+        somebody stay theirs.
+        """
+        before, self._drafts = self._drafts, drafts
+        along = self.letters if before.nobodys else []
+        self.letters = [*drafts.undelivered(), *along]
+        for letter in along:
+            drafts.post(letter)
+            before.delivered(letter)
+        if self.letters:
+            self._wake.set()
+
     def post(self, conversation_id: int | None, text: str, request: UUID | None = None) -> None:
         """Takes a message; those that failed before it are tried again first.
 

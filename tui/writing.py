@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from tui.drafts import Drafts, Letter
+from tui.drafts import Drafts, Letter, joined
 
 
 class Writing:
@@ -37,6 +37,22 @@ class Writing:
             return False
         self._load()
         return True
+
+    def hand_over(self, drafts: Drafts, conversation_id: int | None) -> None:
+        """Goes on as another user, in this conversation.
+
+        What nobody typed, as it was not known who types, goes along; what somebody typed stays
+        theirs.
+        """
+        self.save()
+        before, typed = self._drafts, self.text
+        self._drafts, self.conversation_id = drafts, conversation_id
+        self._load()
+        if typed and before.nobodys:
+            self.text = joined(self.text, typed)
+            self.save()
+            if not drafts.problem:
+                before.save(None, "")
 
     def adopt(self, conversation_id: int) -> None:
         """The new conversation that was written to has got its number."""

@@ -33,4 +33,5 @@ def stepline(model: ModelProcess) -> Iterator[Stepline]:
 @pytest.fixture
 def drafts(stepline: Stepline) -> Drafts:
     """What both the full screen and the linear mode keep there."""
-    return drafts_of(load_settings(env={**stepline.env, "XDG_CONFIG_HOME": "/nonexistent"}))
+    settings = load_settings(env={**stepline.env, "XDG_CONFIG_HOME": "/nonexistent"})
+    return drafts_of(settings, None)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from core.owner import owner_name
 from core.settings import Settings
 from tests.support.command import Stepline
 from tests.terminals.driving import log
@@ -36,7 +37,7 @@ def state(stepline: Stepline) -> Path:
 @pytest.fixture
 def drafts(state: Path, settings: Settings) -> Drafts:
     """The app's drafts, as they are on the disk."""
-    return Drafts(state / "drafts" / settings.profile)
+    return Drafts(state / "drafts" / owner_name(settings, None))
 
 
 @pytest.fixture

@@ -8,14 +8,14 @@ from textual import events
 from core.errors import StoreUnreachableError
 from core.settings import Settings
 from tests.tui.conftest import MainApp, Running, until
-from tui.drafts import Drafts
+from tui.drafts import Drafts, drafts_at_start
 from tui.pastes import LONG, Pastes
 from tui.widgets.composer import MAX_ROWS
 from tui.widgets.quiet_input import QuietInput
 
 
 def drafts_of(settings: Settings) -> Drafts:
-    return Drafts(settings.state_dir / "drafts" / settings.profile)
+    return drafts_at_start(settings)
 
 
 async def test_enter_sends_and_both_new_line_keys_do_not(running: Running):
@@ -167,7 +167,7 @@ async def test_what_an_earlier_run_did_not_get_confirmed_is_sent_at_the_start(
     running: Running, settings: Settings
 ):
     drafts = drafts_of(settings)
-    outbox = settings.state_dir / "drafts" / settings.profile / "outbox"
+    outbox = drafts.directory / "outbox"
     outbox.mkdir(parents=True)
     (outbox / "0b8f6d5e-3f0e-4a53-8d6f-3e5a1c2b4d6f.json").write_text(
         json.dumps({"conversation": None, "text": "left behind"})

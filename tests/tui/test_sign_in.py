@@ -4,16 +4,19 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
+from pydantic import SecretStr
 from textual.pilot import Pilot
 
 from core.auth.account import Account
+from core.auth.files import SessionFile
 from core.settings import Settings
 from tests.support.supabase import Supabase
 from tests.support.supabase.target import Target
 from tests.tui.conftest import MainApp, until
+from tui.drafts import Letter, drafts_of
 from tui.screens.sign_in import SignInScreen
 
 EMAIL, PASSWORD = "ada@example.org", "correct horse"
@@ -113,6 +116,74 @@ async def test_leaving_it_leaves_a_way_back(opened: Opened, user_id: UUID) -> No
         assert app.main.composer.text == "typed meanwhile"
 
 
+async def test_what_was_sent_before_signing_in_goes_out_as_who_signs_in(
+    opened: Opened, user_id: UUID
+) -> None:
+    async with opened() as (app, pilot):
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is app.main)
+        await pilot.press(*"sent", "enter", *"typed", "f4")
+        await until(pilot, lambda: asking(app))
+        await sign_in(pilot)
+        await until(pilot, lambda: app.connected and not app.main._outbox.letters)
+        assert await said_by(app) == ["sent", ""]
+        assert app.main.composer.text == "typed"
+
+
+async def test_the_letter_and_the_draft_of_one_are_not_anothers(
+    project: Supabase, settings: Settings, user_id: UUID
+) -> None:
+    """Ada's session is over before her letter goes out, and Eve signs in in the same run."""
+    eve_id = project.auth.add_user("eve@example.org")
+    await keep_session(settings)
+    project.auth.revoke(user_id)
+    project.project.expire_tokens()
+    hers = drafts_of(settings, user_id)
+    hers.post(Letter(uuid4(), None, "ada's letter"))
+    hers.save(None, "ada's draft")
+    app = MainApp(settings)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: asking(app))
+        assert app.main.composer.text == "ada's draft"
+        await sign_in(pilot, email="eve@example.org")
+        await until(pilot, lambda: app.connected)
+        assert app.context.session.store.user_id == eve_id
+        assert app.main.composer.text == ""
+        await pilot.press(*"eve's own", "enter")
+        await until(
+            pilot, lambda: not app.main._outbox.letters and "eve's own" in app.screen_text()
+        )
+        assert "ada's" not in app.screen_text()
+        assert await said_by(app) == ["eve's own", ""]
+    assert [each.text for each in hers.undelivered()] == ["ada's letter"]
+    assert hers.load(None) == "ada's draft"
+    # When she comes back, it goes out.
+    SessionFile.of(settings.state_dir, str(settings.supabase.url)).remove()
+    app = MainApp(settings)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: asking(app))
+        assert app.main.composer.text == ""
+        await sign_in(pilot)
+        await until(pilot, lambda: app.connected and not app.main._outbox.letters)
+        assert app.main.composer.text == "ada's draft"
+        assert await said_by(app) == ["ada's letter", ""]
+    assert hers.undelivered() == []
+
+
+async def keep_session(settings: Settings) -> None:
+    """As `stepline login` does."""
+    account = Account(settings)
+    await account.adopt(await account.service.password(EMAIL, SecretStr(PASSWORD)))
+    await account.close()
+
+
+async def said_by(app: MainApp) -> list[str]:
+    """The messages of the user's one conversation."""
+    session = app.context.session
+    [conversation] = await session.chat.conversations()
+    return [row.content for row in await session.chat.messages(conversation.id)]
+
+
 async def test_a_session_that_ends_is_begun_again_and_nothing_is_lost(
     opened: Opened, project: Supabase, user_id: UUID, settings: Settings
 ) -> None:
@@ -159,8 +230,6 @@ async def test_signing_in_elsewhere_heals_it(
         await until(pilot, lambda: asking(app), seconds=40)
         await pilot.press("escape")
         elsewhere = Account(settings)
-        from pydantic import SecretStr
-
         await elsewhere.adopt(await elsewhere.service.password(EMAIL, SecretStr(PASSWORD)))
         await elsewhere.close()
         await until(pilot, lambda: app.connected)

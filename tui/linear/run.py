@@ -12,7 +12,7 @@ from core.session import Session
 from core.settings import Settings
 from tui.cli.output import put
 from tui.cli.running import with_session
-from tui.drafts import drafts_of
+from tui.drafts import drafts_at_start
 from tui.linear.paper import Paper
 from tui.linear.talk import Talk
 from tui.linear.typed import TypedLines
@@ -42,9 +42,8 @@ class _Run:
         prompt = choose(settings.ascii).prompt if self._typing else ""
         self._paper = Paper(sys.stdout.fileno(), sys.stdout.encoding, prompt=prompt)
         self._lines = TypedLines(sys.stdin.fileno())
-        self._talk = Talk(
-            session, drafts_of(settings), self._paper, asked=conversation, typing=self._typing
-        )
+        drafts = drafts_at_start(settings, session.store.user_id)
+        self._talk = Talk(session, drafts, self._paper, asked=conversation, typing=self._typing)
         self._session = session
         self._quit_asked = -_AGAIN
         self._interrupted = False

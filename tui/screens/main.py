@@ -18,7 +18,7 @@ from core.errors import NotFoundError, SteplineError
 from tui import hints
 from tui.actions import bindings, bindings_of
 from tui.context import context
-from tui.drafts import Drafts
+from tui.drafts import Drafts, drafts_of
 from tui.messages import Changes, SessionOpened, StartFailed
 from tui.screens.live import tell
 from tui.screens.writing_screen import WritingScreen
@@ -42,7 +42,6 @@ class MainScreen(WritingScreen, inherit_bindings=False):
     def __init__(self, drafts: Drafts, conversation_id: int | None) -> None:
         """`conversation_id`: which conversation to show; None: the one that was open last."""
         super().__init__(drafts, conversation_id)
-        self._asked_for = conversation_id
         self._failed = False
         self.running = 0
         """How many tasks run, as far as is known."""
@@ -110,6 +109,9 @@ class MainScreen(WritingScreen, inherit_bindings=False):
 
     @on(SessionOpened)
     def _session_opened(self) -> None:
+        # Who signs in may be another than the kept session named, or the first to be known.
+        here = context(self)
+        self.belong_to(drafts_of(here.settings, here.session.store.user_id))
         self.panel.load()
         self._enter()
         self._send_letters()

@@ -25,6 +25,7 @@ class WritingScreen(TaskScreen, inherit_bindings=False):
 
     def __init__(self, drafts: Drafts, conversation_id: int | None) -> None:
         super().__init__()
+        self._asked_for = conversation_id
         self._drafts = drafts
         self._writing = Writing(drafts, conversation_id)
         self._save_timer: Timer | None = None
@@ -53,6 +54,24 @@ class WritingScreen(TaskScreen, inherit_bindings=False):
             self.composer.set_text(self._writing.text)
         self._drafts.set_last_conversation(conversation_id)
         self.conversation.open(conversation_id)
+        self._letters_changed()
+
+    def belong_to(self, drafts: Drafts) -> None:
+        """It is known now whose session this is: from here on only their texts are shown and sent.
+
+        Nothing changes where they are who they were thought to be.
+        """
+        if drafts.directory == self._drafts.directory:
+            return
+        self._writing.text = self.composer.whole_text  # the last key too
+        self._save_draft()
+        where = self._asked_for or drafts.last_conversation()
+        if self._drafts.nobodys and (self._writing.text or self._outbox.letters):
+            where = self._writing.conversation_id  # that is what they see, and write to
+        self._drafts = drafts
+        self._writing.hand_over(drafts, where)
+        self._outbox.hand_over(drafts)
+        self.composer.set_text(self._writing.text)
         self._letters_changed()
 
     @work(group="outbox")
@@ -102,7 +121,10 @@ class WritingScreen(TaskScreen, inherit_bindings=False):
         self._outbox.retry()
 
     def signed_in(self) -> None:
-        """What could not be sent for want of a session is sent now."""
+        """What could not be sent for want of a session is sent now.
+
+        The session is open, and goes on as the same user only: whose the texts are is settled.
+        """
         self._tell_problem("")
         if any(letter.error for letter in self._outbox.letters):
             self._outbox.retry()
