@@ -124,10 +124,10 @@ def test_from_the_key_press_to_the_answer_and_back_again(
         terminal.wait_for(answer("second"), 60)
         terminal.wait_for(LIVE, 60)
         # Every step of it, with its time, though none of the last ones was heard of live.
-        terminal.press("escape", "G", "enter")
+        terminal.press("esc", "G", "enter")
         for _, title in STEPS:
             terminal.wait_for(f"✓ {title}")
-        terminal.press("escape", "ctrl+q")
+        terminal.press("esc", "ctrl+q")
         assert terminal.wait_exit() == 0
     assert _steps(database, 2) == _steps(database, 1)
 

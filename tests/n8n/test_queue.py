@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -138,16 +139,23 @@ async def ended(session: Session, task_ids: list[int], seconds: float) -> list[T
         return await asyncio.gather(*map(one, task_ids))
 
 
+def asked(model: ModelProcess, mark: str) -> list[dict[str, Any]]:
+    """What the model was asked with this mark in the last message."""
+    return [
+        each
+        for each in model.requests()
+        if each["messages"] and mark in each["messages"][-1]["content"]
+    ]
+
+
 def calls(model: ModelProcess, mark: str) -> Counter[str]:
     """The answers that the model has given in full, by the message that asked for them."""
-    asked = [each for each in model.requests() if mark in each["messages"][-1]["content"]]
-    return Counter(each["messages"][-1]["content"] for each in asked if each["sent"])
+    return Counter(each["messages"][-1]["content"] for each in asked(model, mark) if each["sent"])
 
 
 def waiting_at(model: ModelProcess, mark: str) -> int:
     """How many requests the model holds back."""
-    asked = [each for each in model.requests() if mark in each["messages"][-1]["content"]]
-    return len([each for each in asked if not each["sent"] and not each["disconnected"]])
+    return len([e for e in asked(model, mark) if not e["sent"] and not e["disconnected"]])
 
 
 async def send(session: Session, words: str, count: int) -> dict[int, Sent]:
