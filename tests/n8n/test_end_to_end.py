@@ -22,7 +22,7 @@ from tests.support.n8n_server import N8nServer, wait_until
 from tests.support.postgres_server import PostgresServer
 from tests.support.supabase import Supabase
 from tests.support.supabase.realtime import Realtime
-from tests.terminals.driving import assert_no_error, start
+from tests.terminals.driving import assert_no_error, leave, start
 
 EMAIL, PASSWORD = "ada@example.org", "correct horse"
 LIVE = "● live"
@@ -124,17 +124,19 @@ def test_from_the_key_press_to_the_answer_and_back_again(
         terminal.wait_for(answer("second"), 60)
         terminal.wait_for(LIVE, 60)
         # Every step of it, with its time, though none of the last ones was heard of live.
-        terminal.press("esc", "G", "enter")
+        terminal.press("esc")
+        terminal.wait_for("i type")
+        terminal.press("G", "enter")
         for _, title in STEPS:
             terminal.wait_for(f"✓ {title}")
-        terminal.press("esc", "ctrl+q")
-        assert terminal.wait_exit() == 0
+        terminal.press("esc")
+        terminal.wait_for("i type")
+        leave(terminal)
     assert _steps(database, 2) == _steps(database, 1)
 
     with start(stepline, size=(120, 40)) as terminal:
         terminal.wait_for(f"{answer('first')}[\\s\\S]*{answer('second')}", 60)
-        terminal.press("ctrl+q")
-        assert terminal.wait_exit() == 0
+        leave(terminal)
     assert_no_error(stepline)
 
 
