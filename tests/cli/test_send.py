@@ -194,3 +194,13 @@ def test_demo_without_a_key(bare: Stepline):
     assert done.returncode == 0
     answer = json.loads(done.stdout)
     assert "OPENROUTER_API_KEY" in answer["reply"]
+
+
+def test_an_n8n_that_is_away_is_named(stepline: Stepline):
+    away = stepline.having(
+        N8N_BASE_URL="http://127.0.0.1:9", N8N_CHAT_WORKFLOW_ID="wf1", N8N_WEBHOOK_TOKEN="t"
+    )
+    done = away.run("send", "--timeout", "8", "hello")
+    assert done.returncode == 3
+    assert re.search(r"n8n has not begun task #\d+ yet: n8n at \S+ cannot be reached", done.stderr)
+    assert "stepline worker" not in done.stderr

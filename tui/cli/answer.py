@@ -109,7 +109,8 @@ class Answer:
 
     def _unclaimed(self) -> None:
         if self._view.task.status is TaskStatus.PENDING:
-            self._narrate(unclaimed(self._sent.task_id))
+            engine = self._session.engine.name
+            self._narrate(unclaimed(self._sent.task_id, engine, self._view.task))
 
     async def _message(self) -> Message:
         sent = self._sent

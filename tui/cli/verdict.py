@@ -1,8 +1,13 @@
 """How a task ended, as an exit code and as a sentence."""
 
+from typing import TYPE_CHECKING
+
 from core.errors import ExitCode
 from core.models import Task, TaskStatus
 from tui.cli.output import complain
+
+if TYPE_CHECKING:
+    from core.engine.base import EngineName
 
 UNCLAIMED_AFTER = 5.0
 """Seconds after which it is said that no worker has taken a task."""
@@ -29,8 +34,12 @@ def explain(task: Task) -> None:
     complain(f"task #{task.id}: {happened}{advice}")
 
 
-def unclaimed(task_id: int) -> str:
-    """What is said of a task that has waited for so long."""
+def unclaimed(task_id: int, engine: "EngineName", task: Task | None) -> str:
+    """What is said of a task that has waited for so long; `task` as far as it is known."""
+    if engine == "n8n":
+        known = (task.status_message if task is not None else None) or ""
+        why = f": {known.strip().rstrip('.')}" if known.strip() else ""
+        return f"n8n has not begun task #{task_id} yet{why}. `stepline doctor` finds out more."
     return (
         f"No worker has taken task #{task_id} yet; "
         "`stepline worker` starts one, `stepline doctor` finds out more."

@@ -258,4 +258,6 @@ class Answers:
         if self.before(followed.task_id, followed.conversation_id) is not None:
             self._hint_later(followed)  # it waits for its turn
         else:
-            self._tell(followed, unclaimed(followed.task_id))
+            task = followed.view.task if followed.view is not None else None
+            engine = self._session.engine.name
+            self._tell(followed, unclaimed(followed.task_id, engine, task))
