@@ -100,10 +100,7 @@ async def _open_store(settings: Settings, stack: AsyncExitStack) -> Store:
         from core.auth.account import Account
         from core.store.supabase import SupabaseStore
 
-        url, key = settings.supabase.url, settings.supabase.anon_key
-        if url is None or key is None:
-            raise ConfigError("There is no project: set SUPABASE_URL and SUPABASE_ANON_KEY.")
-        store: Store = SupabaseStore(url, key, Account(settings))
+        store: Store = SupabaseStore(Account(settings))
         stack.push_async_callback(store.close)
         await store.open()
         return store

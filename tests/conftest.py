@@ -108,8 +108,7 @@ async def open_supabase(
 
         async def opened(signed: Signed) -> SupabaseStore:
             settings = target.settings(tmp_path, signed)
-            assert settings.supabase.anon_key is not None
-            store = SupabaseStore(target.url, settings.supabase.anon_key, Account(settings))
+            store = SupabaseStore(Account(settings))
             stack.push_async_callback(store.close)
             await store.open()
             return store

@@ -13,19 +13,21 @@ from pydantic import SecretStr
 from core.auth.files import SessionFile
 from core.auth.service import AuthService
 from core.auth.tokens import Tokens, received
-from core.errors import SignInNeededError, StoreUnreachableError
+from core.errors import ConfigError, SignInNeededError, StoreUnreachableError
 from core.settings import Settings
 
 _SIGN_IN = "Nobody is signed in to this project: run `stepline login`."
 
 
 class Account:
-    """See the module. Made for the project of some settings."""
+    """See the module."""
 
     def __init__(self, settings: Settings) -> None:
+        """For the project of these settings; raises ConfigError where there is none."""
         project = settings.supabase
-        assert project.url is not None
-        assert project.anon_key is not None
+        if project.url is None or project.anon_key is None:
+            raise ConfigError("There is no project: set SUPABASE_URL and SUPABASE_ANON_KEY.")
+        self.url, self.anon_key = project.url, project.anon_key
         self._service = AuthService(project.url, project.anon_key)
         self._given = _given(project.access_token, project.refresh_token)
         seed = project.refresh_token.get_secret_value() if project.refresh_token else ""

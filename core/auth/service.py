@@ -45,7 +45,7 @@ class AuthService:
     """Auth of one project. Raises `SteplineError`s only."""
 
     def __init__(self, url: str, anon_key: SecretStr) -> None:
-        self._http = httpx.AsyncClient(timeout=_ANSWER)
+        self._http = httpx.AsyncClient(timeout=_ANSWER, event_hooks={"response": [_not_now]})
         self._client = AsyncGoTrueClient(
             url=f"{url}/auth/v1",
             headers={"apikey": anon_key.get_secret_value()},
@@ -121,16 +121,22 @@ class AuthService:
             raise _in_words(error) from None
 
 
+async def _not_now(response: httpx.Response) -> None:
+    """What gateways answer is for us to see: the client takes it for nonsense, or for a reply."""
+    if response.status_code == 429:
+        raise StoreUnreachableError(
+            "The project's sign-in takes no more requests for now: wait a minute and try again."
+        )
+    if response.status_code >= 500:
+        raise httpx.RemoteProtocolError(f"status {response.status_code}", request=response.request)
+
+
 def _in_words(error: Exception) -> SteplineError:
     """What the client raised, as a sentence. Its own words may quote what was sent."""
     if isinstance(error, AuthApiError):
         said = clean_line(error.message).rstrip(".") or f"status {error.status}"
         if error.code in _OVER:
             return SignInNeededError(f"The session is over ({said}): run `stepline login`.")
-        if error.status == 429:
-            return StoreUnreachableError(
-                "The project's sign-in takes no more requests for now: wait a minute and try again."
-            )
         if error.status == 401:
             return ConfigError(
                 "The project does not accept the anon key: copy it again from the project's API "

@@ -13,7 +13,6 @@ from typing import Any, Protocol, cast
 import httpx
 from postgrest import AsyncPostgrestClient
 from postgrest.exceptions import APIError
-from pydantic import SecretStr
 
 from core.auth.account import Account
 from core.errors import (
@@ -52,15 +51,15 @@ class Ask(Protocol):
 class Rest:
     """The API as one user. Raises `SteplineError`s only."""
 
-    def __init__(self, url: str, anon_key: SecretStr, account: Account) -> None:
-        self._url = url
+    def __init__(self, account: Account) -> None:
+        self._url = account.url
         # HTTP/1.1 on purpose: one lost HTTP/2 connection fails every request that is under way.
         self._http = httpx.AsyncClient(
             auth=_Bearer(account), timeout=httpx.Timeout(ANSWER, connect=5.0)
         )
         self._client = AsyncPostgrestClient(
-            f"{url}/rest/v1",
-            headers={"apikey": anon_key.get_secret_value()},
+            f"{account.url}/rest/v1",
+            headers={"apikey": account.anon_key.get_secret_value()},
             http_client=self._http,
             retry_enabled=False,
         )

@@ -1,15 +1,15 @@
 """The store in a Supabase project: PostgREST for rows and functions, Realtime for hints."""
 
-import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from pydantic import SecretStr, TypeAdapter
+from pydantic import TypeAdapter
 
 from core.auth.account import Account
-from core.changes import Hint, LinkChanged, LinkState, Table
+from core.changes import Hint, LinkChanged, Table
 from core.errors import NotFoundError
 from core.models import (
     NEWEST_FIRST,
@@ -25,6 +25,7 @@ from core.models import (
 )
 from core.store.asked import asked, storable
 from core.store.base import Reconciled, Rows, Wanted
+from core.store.realtime import RealtimeHints
 from core.store.refusals import check_version
 from core.store.rest import Rest
 
@@ -36,12 +37,12 @@ Model = TypeVar("Model", bound=Row)
 class SupabaseStore:
     """See `core.store.base.Store`. Acts as whoever is signed in to `account`, which it closes."""
 
-    def __init__(self, url: str, anon_key: SecretStr, account: Account) -> None:
+    def __init__(self, account: Account) -> None:
         self.clock_offset = 0.0
-        self._url = url
-        self._anon_key = anon_key
         self._account = account
-        self._rest = Rest(url, anon_key, account)
+        self._rest = Rest(account)
+        self._realtime: RealtimeHints | None = None
+        self._conversation: int | None = None
 
     @property
     def user_id(self) -> UUID:
@@ -205,14 +206,25 @@ class SupabaseStore:
 
     def watch_conversation(self, conversation_id: int | None) -> None:
         """See `Store.watch_conversation`."""
+        self._conversation = conversation_id
+        if self._realtime is not None:
+            self._realtime.watch_conversation(conversation_id)
 
     def suspect(self) -> None:
         """See `Store.suspect`."""
+        if self._realtime is not None:
+            self._realtime.suspect()
 
     async def hints(self) -> AsyncGenerator[Hint | LinkChanged]:
         """See `Store.hints`."""
-        yield LinkChanged(LinkState.RECONNECTING, "Realtime is not followed; asking now and then.")
-        await asyncio.Event().wait()
+        account = self._account
+        key = account.anon_key.get_secret_value()
+        realtime = RealtimeHints(account.url, key, account.token, self.user_id)
+        realtime.watch_conversation(self._conversation)
+        self._realtime, account.on_change = realtime, realtime.token_changed
+        async with aclosing(realtime.hints()) as heard:
+            async for item in heard:
+                yield item
 
     async def reconcile(self, cursor: datetime | None) -> Reconciled:
         """See `Store.reconcile`."""
@@ -222,11 +234,10 @@ class SupabaseStore:
         return Reconciled(hints, _TIME.validate_python(answer["now"]))
 
     async def _change(self, conversation_id: int, values: dict[str, Any]) -> Conversation:
-        rows: list[Any] = await self._rest.send(
-            lambda client: (
-                client.from_("chat_conversations").update(values).eq("id", conversation_id)
-            )
-        )
+        def change(client: Any) -> Any:
+            return client.from_("chat_conversations").update(values).eq("id", conversation_id)
+
+        rows: list[Any] = await self._rest.send(change)
         if not rows:
             raise NotFoundError(f"There is no conversation {conversation_id}.")
         return Conversation.model_validate(rows[0])

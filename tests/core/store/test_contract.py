@@ -22,9 +22,38 @@ from core.errors import (
 )
 from core.models import Role, TaskColumn, TaskFilter, TaskOrder, TaskStatus
 from core.store.base import NO_EVENTS, Rows, Store, Wanted
-from tests.core.store.conftest import OpenUser, create
+from tests.core.store.scene import OpenUser, create
 from tests.schema.scenes import events, late_task, one, task_row
 from tests.support.database import Database
+from tests.support.supabase.target import Target
+
+
+@pytest.fixture(params=["postgres", "supabase"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Which store a test of the contract runs on."""
+    return request.param
+
+
+@pytest.fixture
+def open_user(kind: str, request: pytest.FixtureRequest) -> OpenUser:
+    """Opens a store for a new user, or for the one given."""
+    return request.getfixturevalue({"postgres": "open_store", "supabase": "open_supabase"}[kind])
+
+
+@pytest.fixture
+def there(kind: str, request: pytest.FixtureRequest) -> Database:
+    """The database behind the store: for what workers do meanwhile."""
+    if kind == "postgres":
+        return request.getfixturevalue("database")
+    target: Target = request.getfixturevalue("target")
+    return target.database
+
+
+@pytest.fixture
+async def store(open_user: OpenUser) -> Store:
+    """The store of a new user."""
+    return await open_user()
+
 
 # Writes
 

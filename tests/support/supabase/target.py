@@ -17,6 +17,7 @@ from core.settings import Settings, load_settings
 from schema.runner import migrate
 from tests.support.database import Database
 from tests.support.supabase import Supabase
+from tests.support.supabase.realtime import Realtime, Times
 
 _NAMES = ("URL", "ANON_KEY", "DB_URL")
 
@@ -87,6 +88,8 @@ def target_for(database: Database) -> Iterator[Target]:
         yield Target(url.rstrip("/"), key, Database(db_url), None)
         return
     stand_in = Supabase(database.conninfo)
+    # Quicker than a real one where a test would only wait.
+    Realtime.of(stand_in.project).times = Times(cold=0.05, refuse=0.05, second=0.3, back=0.2)
     stand_in.start()
     try:
         yield Target(stand_in.url, stand_in.anon_key, database, stand_in)

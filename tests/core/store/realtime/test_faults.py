@@ -290,7 +290,7 @@ async def test_the_messages_of_the_open_conversation_come_live(
             said = await store.chat_send(opened.conversation_id, "here", 600, uuid4())
             async with asyncio.timeout(5):
                 while not {said.user_message_id, said.message_id} <= _messages(store, before):
-                    await scene.reader.batch()
+                    await store.news()
             assert _messages(store, before) == {said.user_message_id, said.message_id}
         assert LOST not in [item.state for item in store.heard if isinstance(item, LinkChanged)]
 
