@@ -36,7 +36,13 @@ class Chosen:
         settings = load_settings(
             profile=self.profile, data_dir=self.data_dir, overrides=self.overrides
         )
-        secrets = (settings.database_url, settings.llm.api_key)
+        secrets = (
+            settings.database_url,
+            settings.llm.api_key,
+            settings.supabase.anon_key,
+            settings.supabase.access_token,
+            settings.supabase.refresh_token,
+        )
         self.log_file = logs.setup(
             settings.state_dir,
             name=log,

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from core.errors import ConfigError
+
 if TYPE_CHECKING:
     from core.settings import Settings
 
@@ -23,9 +25,14 @@ class Database:
 @contextmanager
 def database_of(settings: Settings) -> Generator[Database]:
     """The bundled server, held meanwhile, or the one that the settings name."""
-    if settings.store == "postgres" and settings.database_url is not None:
+    if settings.store != "embedded" and settings.database_url is not None:
         yield Database(settings.database_url.get_secret_value())
         return
+    if settings.store == "supabase":
+        raise ConfigError(
+            "This needs the project's database itself, which signing in does not give: set "
+            "STEPLINE_DB_URL, or use --db-url where there is one (docs/supabase.md)."
+        )
     from core.store.embedded import EmbeddedServer
 
     server = EmbeddedServer(settings.data_dir)
