@@ -20,6 +20,7 @@ NAMES = (
     "commands",
     "motion",
     "paint",
+    "realtime",
     "burst",
     "conversation",
     "history",

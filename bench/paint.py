@@ -36,7 +36,7 @@ def run(sizes: Sequence[int]) -> Iterator[Figure]:
             here.run_tasks(size - 1 - others)
             others = size - 1
             with here.app("--conversation", "1") as app:
-                taken = _painted(here, app, task, count)
+                taken = painted(here, app, task, count)
             for name, share, limit in (("median", 0.5, MEDIAN), ("p95", 0.95, P95)):
                 floor = percentile(notified, share) + percentile(echoes, share)
                 yield Figure(
@@ -52,7 +52,8 @@ def run(sizes: Sequence[int]) -> Iterator[Figure]:
         yield Figure("bare app's key echo, median", median(echoes), "s", samples=count)
 
 
-def _painted(here: Scene, app: Terminal, task: int, count: int) -> list[float]:
+def painted(here: Scene, app: Terminal, task: int, count: int) -> list[float]:
+    """Seconds until each of so many changes of a task is on the screen."""
     taken: list[float] = []
     with here.database.worker() as worker:
         app.wait_for("AI is thinking")

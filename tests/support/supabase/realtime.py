@@ -190,6 +190,11 @@ class Realtime:
         self._do(crash)
 
     @property
+    def sockets(self) -> int:
+        """How many are open."""
+        return len(self._sockets)
+
+    @property
     def subscribed(self) -> int:
         """How many channels are being delivered to."""
         return sum(channel.since is not None for channel in self.channels())

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from uuid import UUID
 
 import pytest
@@ -54,14 +54,23 @@ class HearingStore(PostgresStore):
             yield item
 
 
-@pytest.fixture
-def supabase(database: Database) -> Iterator[Supabase]:
-    """A project on the test's database, quicker than a real one where a test only waits."""
+@contextmanager
+def quick(database: Database) -> Iterator[Supabase]:
+    """A project on a database, quicker than a real one where a test only waits."""
     project = Supabase(database.conninfo)
     Realtime.of(project.project).times = Times(cold=0.05, refuse=0.05, second=0.3, back=0.2)
     project.start()
-    yield project
-    project.stop()
+    try:
+        yield project
+    finally:
+        project.stop()
+
+
+@pytest.fixture
+def supabase(database: Database) -> Iterator[Supabase]:
+    """A project on the test's database."""
+    with quick(database) as project:
+        yield project
 
 
 @pytest.fixture

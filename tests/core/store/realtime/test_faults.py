@@ -92,6 +92,8 @@ async def test_what_goes_wrong_at_once(
         await scene.agreement()
         states = [item.state for item in store.heard[before:] if isinstance(item, LinkChanged)]
         assert (LOST in states) is fault.lost
+        # It was noticed by itself, not because nothing came any more.
+        assert store.suspected == 0
 
 
 @pytest.mark.parametrize(
@@ -208,6 +210,7 @@ async def test_what_is_committed_before_the_server_says_subscribed_is_caught_up_
     realtime.times.warm = 1.0
     async with hearing() as store, playing(store, database) as scene:
         joins = realtime.counts["joins"]
+        before = len(store.heard)
         realtime.drop_sockets()
         async with asyncio.timeout(10):
             while realtime.counts["joins"] < joins + 2:
@@ -215,6 +218,7 @@ async def test_what_is_committed_before_the_server_says_subscribed_is_caught_up_
         changes = realtime.counts["changes"]
         await scene.step()
         assert realtime.subscribed == 0
+        assert [item.state for item in store.heard[before:]] == [LOST]
         await scene.state(LIVE)
         await scene.agreement()
         assert realtime.counts["changes"] == changes
