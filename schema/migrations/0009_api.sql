@@ -33,11 +33,18 @@ CREATE FUNCTION public.task_list(
   statuses text[] DEFAULT NULL, types text[] DEFAULT NULL, since timestamptz DEFAULT NULL,
   conversation bigint DEFAULT NULL, words text DEFAULT NULL, most integer DEFAULT 50
 ) RETURNS SETOF public.async_tasks
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT t.* FROM unnest(public.task_ids(
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  -- Asked for first: in a join a planner may never get to it, and with it not to the refusal of
+  -- whoever is nobody.
+  ids bigint[] := public.task_ids(
     statuses => task_list.statuses, types => task_list.types, since => task_list.since,
-    conversation => task_list.conversation, words => task_list.words, most => task_list.most
-  )) AS wanted (id) JOIN public.async_tasks t USING (id) ORDER BY t.id DESC
+    conversation => task_list.conversation, words => task_list.words, most => task_list.most);
+BEGIN
+  RETURN QUERY
+    SELECT t.* FROM unnest(ids) AS wanted (id) JOIN public.async_tasks t USING (id)
+    ORDER BY t.id DESC;
+END
 $$;
 
 -- The caller's conversations by latest use; `words` is looked for in titles and messages.
