@@ -10,6 +10,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from core.store.embedded import binaries
 from core.store.postgres import PostgresStore
 from schema import runner
 from schema.runner import Migration, MigrationError, migrate, migrations, sql_text, status
@@ -82,10 +83,11 @@ def test_six_databases_of_a_new_server_at_once(cluster: PostgresServer) -> None:
     assert applied == [list(migrations())] * 6
 
 
-def paste(server: PostgresServer, conninfo: str, text: str) -> subprocess.CompletedProcess[str]:
+def paste(conninfo: str, text: str) -> subprocess.CompletedProcess[str]:
     """What becomes of a text in psql, which sends it statement by statement."""
     return subprocess.run(
-        [server.bin / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", conninfo],
+        # The bundled one, whatever the server: not every PostgreSQL brings it.
+        [binaries.bin_dir() / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", conninfo],
         input=text,
         capture_output=True,
         text=True,
@@ -99,7 +101,7 @@ def test_sql_text_makes_the_same_database(empty: Make, postgres: PostgresServer)
     by_psql, at_once, by_runner = empty(), empty(), empty()
     migrate(by_runner)
     for _ in range(2):
-        done = paste(postgres, by_psql, sql_text())
+        done = paste(by_psql, sql_text())
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
         run(at_once, sql_text())
         assert catalogue(by_psql) == catalogue(at_once) == catalogue(by_runner)
@@ -115,7 +117,7 @@ def test_sql_text_applies_what_is_missing(
     monkeypatch.setattr(runner, "migrations", lambda: everything[:5])
     migrate(conninfo)
     monkeypatch.undo()
-    done = paste(postgres, conninfo, sql_text())
+    done = paste(conninfo, sql_text())
     assert (done.returncode, done.stderr) == (0, "")
     assert catalogue(conninfo) == catalogue(by_runner)
 
@@ -135,7 +137,7 @@ def test_sql_text_leaves_alone_what_it_does_not_know(
     migrate(conninfo)
     run(conninfo, change)
     before = catalogue(conninfo)
-    done = paste(postgres, conninfo, sql_text())
+    done = paste(conninfo, sql_text())
     assert done.returncode != 0
     assert said in done.stderr
     assert catalogue(conninfo) == before
@@ -336,7 +338,7 @@ def test_a_new_project_is_set_up_by_its_owner(cluster: PostgresServer, how: str)
         if how == "runner":
             migrate(conninfo)
         elif how == "psql":
-            done = paste(cluster, conninfo, sql_text())
+            done = paste(conninfo, sql_text())
             assert (done.returncode, done.stderr) == (0, "")
         else:
             run(conninfo, sql_text())
