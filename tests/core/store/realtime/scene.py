@@ -28,11 +28,11 @@ class Scene:
     tasks: list[Task]
     steps: int = 0
 
-    async def step(self, count: int = 1) -> None:
-        """Moves each task so many steps further."""
+    async def step(self, count: int = 1, *, only: slice = slice(None)) -> None:
+        """Moves each task, or only these, so many steps further."""
         for _ in range(count):
             self.steps += 1
-            for task in self.tasks:
+            for task in self.tasks[only]:
                 await self.worker.execute(
                     "SELECT task_step(%s, %s, '')", (task.id, f"s{self.steps}")
                 )
