@@ -24,7 +24,7 @@ from core.settings import Settings, load_settings
 from tests.support.command import Stepline
 from tests.support.model_process import model_process
 from tests.support.n8n_install import installed
-from tests.support.n8n_server import N8nServer, wait_until
+from tests.support.n8n_server import N8nServer, n8n_server, wait_until
 from tests.support.postgres_server import PostgresServer
 from tests.support.redis_server import redis_server
 
@@ -75,12 +75,12 @@ def run(sizes: Sequence[int]) -> Iterator[Figure]:
             local = asyncio.run(_measure(here, settings, sizes))
         yield from local.figures("local worker", None, None)
         beside = Yardstick("local worker", local.rates[sizes[0]])
-        with _n8n(N8nServer(postgres, DB_POSTGRESDB_POOL_SIZE=POOL)) as server:
+        with n8n_server(postgres, DB_POSTGRESDB_POOL_SIZE=POOL) as server:
             taken, plain = _measure_n8n(here, server, stepline, sizes)
             yield from taken.figures("n8n, one process", beside, plain)
         with redis_server() as redis, ExitStack() as workers:
             server = workers.enter_context(
-                _n8n(N8nServer(postgres, redis=redis, DB_POSTGRESDB_POOL_SIZE=POOL))
+                n8n_server(postgres, redis=redis, DB_POSTGRESDB_POOL_SIZE=POOL)
             )
             for count in (1, 2):
                 workers.enter_context(server.worker(AT_ONCE))
@@ -97,15 +97,6 @@ def _postgres() -> Iterator[PostgresServer]:
         yield server
     finally:
         server.stop()
-
-
-@contextmanager
-def _n8n(server: N8nServer) -> Iterator[N8nServer]:
-    try:
-        server.start()
-        yield server
-    finally:
-        server.remove()
 
 
 @contextmanager

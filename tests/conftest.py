@@ -41,6 +41,22 @@ def postgres() -> Iterator[PostgresServer]:
     server.stop()
 
 
+@pytest.fixture
+def mortal() -> Iterator[PostgresServer]:
+    """A server of one's own with the schema, to be killed and started again; it is durable, so it
+    forgets nothing that it has said is done."""
+    server = PostgresServer()
+    server.start()
+    with psycopg.connect(server.conninfo(), autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET synchronous_commit = on")
+        connection.execute("SELECT pg_reload_conf()")
+    migrate(server.conninfo())
+    with psycopg.connect(server.conninfo(), autocommit=True) as connection:
+        connection.execute("CHECKPOINT")
+    yield server
+    server.stop()
+
+
 @pytest.fixture(scope="session")
 def template(postgres: PostgresServer) -> str:
     """The name of a database with the schema in it, to be cloned."""

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
-from pathlib import Path
 from uuid import uuid4
 
 import psycopg
@@ -17,7 +16,6 @@ from core.feed import Feed, Subscription
 from core.models import Task
 from core.store.base import Reconciled, Rows, Wanted
 from core.store.postgres import PostgresStore
-from schema.runner import migrate
 from tests.support.database import Database
 from tests.support.postgres_server import PostgresServer
 
@@ -194,19 +192,6 @@ async def test_nothing_is_missed_over_fifty_cut_links(
                 await watch.batch()
     for task in tasks:
         assert steps(feed.view(task.id)) == ["initializing", *(f"s{n}" for n in range(50))]
-
-
-@pytest.fixture
-async def mortal(tmp_path: Path) -> AsyncIterator[PostgresServer]:
-    """A server of one's own, to be killed; with durability, which a kill would show the lack of."""
-    server = PostgresServer()
-    server.start()
-    migrate(server.conninfo())
-    with psycopg.connect(server.conninfo(), autocommit=True) as connection:
-        connection.execute("ALTER SYSTEM SET synchronous_commit = on")
-        connection.execute("SELECT pg_reload_conf()")
-    yield server
-    server.stop()
 
 
 async def test_a_killed_server_is_caught_up_with(mortal: PostgresServer) -> None:

@@ -1,6 +1,5 @@
 """One real n8n for the run, with the exports in it, on a database that its tests share."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,9 +11,9 @@ from tests.n8n.publish import Publisher, node_of, set_field
 from tests.n8n.scene import N8nScene
 from tests.support.database import Database
 from tests.support.model_process import ModelProcess, model_process
-from tests.support.n8n_install import installed
-from tests.support.n8n_server import N8nServer
+from tests.support.n8n_server import N8nServer, n8n_server
 from tests.support.postgres_server import PostgresServer
+from tests.support.programs import needs_n8n
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -24,18 +23,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.n8n)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _n8n_is_there() -> None:
+    needs_n8n()
+
+
 @pytest.fixture(scope="session")
 def n8n(postgres: PostgresServer) -> Iterator[N8nServer]:
     """An n8n with an owner and a key, nothing else in it."""
-    if not installed():
-        needed = "STEPLINE_TEST_NEEDS_ALL" in os.environ
-        (pytest.fail if needed else pytest.skip)("needs n8n: python -m tests.support.n8n_install")
-    server = N8nServer(postgres)
-    try:
-        server.start()
+    with n8n_server(postgres) as server:
         yield server
-    finally:
-        server.remove()
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ The program is the one a user starts, signed in and pushed by its own commands; 
 the stand-in.
 """
 
-import os
 import re
 import secrets
 from collections.abc import Iterator
@@ -17,8 +16,7 @@ from psycopg.conninfo import make_conninfo
 from tests.support.command import Stepline, isolated
 from tests.support.database import Database
 from tests.support.model_process import ModelProcess
-from tests.support.n8n_install import installed
-from tests.support.n8n_server import N8nServer, wait_until
+from tests.support.n8n_server import N8nServer, n8n_server, wait_until
 from tests.support.postgres_server import PostgresServer
 from tests.support.supabase import Supabase
 from tests.support.supabase.realtime import Realtime
@@ -38,16 +36,9 @@ STEPS = [
 @pytest.fixture
 def empty_n8n(postgres: PostgresServer) -> Iterator[N8nServer]:
     """An empty one: what is in it comes from `stepline n8n push`."""
-    if not installed():
-        needed = "STEPLINE_TEST_NEEDS_ALL" in os.environ
-        (pytest.fail if needed else pytest.skip)("needs n8n: python -m tests.support.n8n_install")
-    server = N8nServer(postgres)
-    try:
-        server.start()
+    with n8n_server(postgres) as server:
         yield server
         print(server.log_end())
-    finally:
-        server.remove()
 
 
 @pytest.fixture

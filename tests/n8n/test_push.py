@@ -14,9 +14,7 @@ import pytest
 from schema.runner import migrate
 from tests.support.command import Stepline, isolated
 from tests.support.model_process import ModelProcess
-from tests.support.n8n_install import installed
-from tests.support.n8n_server import _OWNER as OWNER
-from tests.support.n8n_server import N8nServer, wait_until
+from tests.support.n8n_server import OWNER, N8nServer, n8n_server, wait_until
 from tests.support.postgres_server import PostgresServer
 
 NAMES = ["stepline: failure", "stepline: chat", "stepline: sweep"]
@@ -84,8 +82,6 @@ class Place:
 @pytest.fixture(scope="module")
 def server() -> Iterator[tuple[N8nServer, str]]:
     """An n8n with nothing in it, and a database whose worker must give a password."""
-    if not installed():
-        pytest.skip("needs n8n: python -m tests.support.n8n_install")
     postgres = PostgresServer()
     postgres.start()
     with psycopg.connect(postgres.conninfo(), autocommit=True) as connection:
@@ -96,12 +92,10 @@ def server() -> Iterator[tuple[N8nServer, str]]:
     rules.write_text(strict + rules.read_text())
     with psycopg.connect(postgres.conninfo(), autocommit=True) as connection:
         connection.execute("SELECT pg_reload_conf()")
-    n8n = N8nServer(postgres)
     try:
-        n8n.start()
-        yield n8n, postgres.conninfo("tasks")
+        with n8n_server(postgres) as n8n:
+            yield n8n, postgres.conninfo("tasks")
     finally:
-        n8n.remove()
         postgres.stop()
 
 

@@ -26,8 +26,7 @@ from core.settings import Settings, load_settings
 from tests.support.command import isolated
 from tests.support.database import Database
 from tests.support.model_process import ModelProcess
-from tests.support.n8n_install import installed
-from tests.support.n8n_server import N8nServer, wait_until
+from tests.support.n8n_server import N8nServer, n8n_server, wait_until
 from tests.support.postgres_server import PostgresServer
 from tests.support.redis_server import redis_server
 
@@ -43,16 +42,8 @@ _SETTINGS = {
 @pytest.fixture(scope="module")
 def queue(postgres: PostgresServer) -> Iterator[N8nServer]:
     """An n8n that runs nothing itself."""
-    if not installed():
-        needed = "STEPLINE_TEST_NEEDS_ALL" in os.environ
-        (pytest.fail if needed else pytest.skip)("needs n8n: python -m tests.support.n8n_install")
-    with redis_server() as redis:
-        server = N8nServer(postgres, redis=redis, **_SETTINGS)
-        try:
-            server.start()
-            yield server
-        finally:
-            server.remove()
+    with redis_server() as redis, n8n_server(postgres, redis=redis, **_SETTINGS) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

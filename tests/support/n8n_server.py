@@ -1,6 +1,6 @@
 """A real n8n for tests: on the loopback, its data in a database of the test's PostgreSQL.
 
-Queue mode: `N8nServer(..., redis=("127.0.0.1", 6379))`, and `with server.worker(): ...` for each
+Queue mode: `n8n_server(..., redis=("127.0.0.1", 6379))`, and `with server.worker(): ...` for each
 worker.
 """
 
@@ -33,7 +33,7 @@ _QUIET = {
     "N8N_LOG_LEVEL": "info",
     "NO_COLOR": "1",
 }
-_OWNER = {"email": "owner@example.org", "password": "Owner-of-tests-1"}
+OWNER = {"email": "owner@example.org", "password": "Owner-of-tests-1"}
 _Seen = TypeVar("_Seen")
 
 
@@ -197,13 +197,26 @@ class N8nServer:
             base_url=f"{self.base_url}/rest", headers=headers, trust_env=False, timeout=60
         ) as rest:
             names = {"firstName": "Test", "lastName": "Owner"}
-            _data(rest.post("/owner/setup", json={**_OWNER, **names}))
-            login = {"emailOrLdapLoginId": _OWNER["email"], "password": _OWNER["password"]}
+            _data(rest.post("/owner/setup", json={**OWNER, **names}))
+            login = {"emailOrLdapLoginId": OWNER["email"], "password": OWNER["password"]}
             _data(rest.post("/login", json=login))
             scopes = _data(rest.get("/api-keys/scopes"))
             asked = {"label": "tests", "expiresAt": None, "scopes": scopes}
             key: str = _data(rest.post("/api-keys", json=asked))["rawApiKey"]
             return key
+
+
+@contextmanager
+def n8n_server(
+    postgres: PostgresServer, *, redis: tuple[str, int] | None = None, **env: str
+) -> Iterator[N8nServer]:
+    """An n8n with an owner and a key and nothing else in it, while this lasts."""
+    server = N8nServer(postgres, redis=redis, **env)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
 
 
 def wait_until(

@@ -1,7 +1,7 @@
 """What the store on PostgreSQL adds to the contract: its connections, and what becomes of them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from uuid import UUID, uuid4
 
 import psycopg
@@ -10,7 +10,6 @@ import pytest
 from core.errors import SchemaError, StoreUnreachableError
 from core.models import TaskFilter, TaskStatus
 from core.store.postgres import PostgresStore
-from schema.runner import migrate
 from tests.core.store.scene import create
 from tests.schema.scenes import one
 from tests.support.database import Database
@@ -80,21 +79,6 @@ async def test_a_connection_acts_as_its_user_and_nothing_more(
 
     answers = await asyncio.gather(*(store._connections.run(who) for _ in range(8)))
     assert answers == [{"role": "authenticated", "id": store.user_id}] * 8
-
-
-@pytest.fixture
-def mortal() -> Iterator[PostgresServer]:
-    """A server of one's own, to be killed and started again; it forgets nothing it has said."""
-    server = PostgresServer()
-    server.start()
-    with psycopg.connect(server.conninfo(), autocommit=True) as connection:
-        connection.execute("ALTER SYSTEM SET synchronous_commit = on")
-        connection.execute("SELECT pg_reload_conf()")
-    migrate(server.conninfo())
-    with psycopg.connect(server.conninfo(), autocommit=True) as connection:
-        connection.execute("CHECKPOINT")
-    yield server
-    server.stop()
 
 
 async def test_an_outage_is_told_at_once_and_so_is_its_end(mortal: PostgresServer) -> None:

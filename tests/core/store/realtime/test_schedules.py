@@ -2,8 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import Callable
 
 import psutil
 import psycopg
@@ -12,7 +11,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.changes import Hint, LinkState
-from schema.runner import migrate
 from tests.core.store.realtime.conftest import HearingStore, OpenHearing, quick
 from tests.core.store.realtime.scene import Scene, playing
 from tests.support.database import Database
@@ -175,19 +173,6 @@ async def _reaches(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(10):
         while not condition():
             await asyncio.sleep(0.005)
-
-
-@pytest.fixture
-async def mortal(tmp_path: Path) -> AsyncIterator[PostgresServer]:
-    """A server of one's own, to be restarted; with durability."""
-    server = PostgresServer()
-    server.start()
-    migrate(server.conninfo())
-    with psycopg.connect(server.conninfo(), autocommit=True) as connection:
-        connection.execute("ALTER SYSTEM SET synchronous_commit = on")
-        connection.execute("SELECT pg_reload_conf()")
-    yield server
-    server.stop()
 
 
 async def test_a_database_that_is_restarted(mortal: PostgresServer) -> None:
