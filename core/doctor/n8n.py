@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from core.doctor.check import Check, fail, ok, warn
-from core.engine.n8n.push import State, status
+from core.engine.n8n.comparison import State, status
 from core.engine.n8n.webhook import CallFailedError, Webhook
 from core.errors import SteplineError
 from core.workflows import Workflow, load_workflows

@@ -13,7 +13,7 @@ from tui.cli.output import complain, put, put_json, put_table, say
 from tui.cli.running import run
 
 if TYPE_CHECKING:
-    from core.engine.n8n.push import Finding
+    from core.engine.n8n.comparison import Finding
     from core.settings import Settings
 
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
@@ -61,8 +61,8 @@ def status(diff: bool, as_json: bool) -> int:
     settings = _settings()
 
     async def work() -> int:
-        from core.engine.n8n.push import State
-        from core.engine.n8n.push import status as look
+        from core.engine.n8n.comparison import State
+        from core.engine.n8n.comparison import status as look
 
         found = await look(settings)
         if as_json:
