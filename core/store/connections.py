@@ -23,7 +23,7 @@ from core.errors import (
 )
 from core.store.listening import listen
 from core.store.pool import Connection, Pool
-from core.store.refusals import check_version, refusal
+from core.store.refusals import check_version, refusal, unreachable
 from core.text import clean_line
 
 Revive = Callable[[], Awaitable[None]]
@@ -80,7 +80,7 @@ class Connections:
 
         With `repeat` False it is tried again only if it cannot have reached the database.
         """
-        with translated_errors():
+        with translated_errors(repeat=repeat):
             try:
                 return await self._once(use, prove=not repeat)
             except LOST as error:
@@ -148,7 +148,13 @@ class _NotSentError(psycopg.OperationalError):
 
 
 class translated_errors:
-    """A context that turns the database's errors into sentences with the next step."""
+    """A context that turns the database's errors into sentences with the next step.
+
+    `repeat`: whether what is in it may be done again when nobody knows what came of it.
+    """
+
+    def __init__(self, *, repeat: bool = True) -> None:
+        self._repeat = repeat
 
     def __enter__(self) -> None:
         return None
@@ -159,10 +165,8 @@ class translated_errors:
         ):
             raise refused from error
         if isinstance(error, LOST):
-            raise StoreUnreachableError(
-                f"The database does not answer ({reason(error)}). Nothing is lost; try again, "
-                "or run `stepline doctor`."
-            ) from error
+            known = self._repeat or isinstance(error, _NotSentError)
+            raise unreachable("The database", reason(error), known=known) from error
         if isinstance(error, psycopg.Error):
             raise SteplineError(
                 f"The database refused: {reason(error)}. Run `stepline doctor`."

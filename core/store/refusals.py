@@ -1,4 +1,4 @@
-"""What the schema itself refuses, in the words of core: the same through every store."""
+"""What a store says when it refuses or does not answer, in the words of core: the same in each."""
 
 from core.errors import (
     IllegalTransitionError,
@@ -6,6 +6,7 @@ from core.errors import (
     NotFoundError,
     SchemaError,
     SteplineError,
+    StoreUnreachableError,
 )
 from core.text import clean_line
 from schema.version import latest_version
@@ -23,6 +24,16 @@ def refusal(sqlstate: str | None, message: str) -> SteplineError | None:
         return None
     text = clean_line(message)
     return _ERRORS[sqlstate](f"{text[:1].upper()}{text[1:]}.")
+
+
+def unreachable(who: str, said: str, *, known: bool = True) -> StoreUnreachableError:
+    """`known`: whether what was asked has surely changed nothing, or may be asked again."""
+    then = (
+        "Nothing is lost; try again, or run `stepline doctor`."
+        if known
+        else "It may have been done all the same: see `stepline tasks list` before you try again."
+    )
+    return StoreUnreachableError(f"{who} does not answer ({said}). {then}")
 
 
 def check_version(have: int) -> None:

@@ -22,7 +22,7 @@ from core.errors import (
     SteplineError,
     StoreUnreachableError,
 )
-from core.store.refusals import refusal
+from core.store.refusals import refusal, unreachable
 from core.text import clean_line
 
 ANSWER = 10.0
@@ -223,7 +223,6 @@ def _pause(error: Exception, usual: float) -> float:
 
 
 def _unreachable(error: Exception, *, known: bool = True) -> StoreUnreachableError:
-    """`known`: whether the request has surely changed nothing, or may be repeated."""
     if isinstance(error, _LaterError):
         said = (
             "it takes no more requests for now"
@@ -234,9 +233,4 @@ def _unreachable(error: Exception, *, known: bool = True) -> StoreUnreachableErr
         said = f"no answer within {ANSWER:.0f} seconds"
     else:
         said = clean_line(str(error)) or type(error).__name__
-    then = (
-        "Nothing is lost; try again, or run `stepline doctor`."
-        if known
-        else "It may have been done all the same: see `stepline tasks list` before you try again."
-    )
-    return StoreUnreachableError(f"The project does not answer ({said}). {then}")
+    return unreachable("The project", said, known=known)

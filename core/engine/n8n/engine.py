@@ -18,6 +18,7 @@ from core.changes import Deleted, EngineChanged, LinkChanged, LinkState, Table, 
 from core.engine.base import EngineName
 from core.engine.n8n import webhook as calls
 from core.engine.n8n.api import Api
+from core.engine.n8n.health import Health
 from core.engine.n8n.tokens import tokens
 from core.engine.n8n.webhook import DOWN, CallFailedError, Outcome, Webhook, unanswered
 from core.errors import SteplineError
@@ -39,10 +40,6 @@ _AGAIN, _MOST_AGAIN = 30.0, 240.0
 """Seconds until a task that n8n was told of, and nobody claimed, is told of again; doubled."""
 _NOT_OURS = 15.0
 """Seconds that another client has for telling n8n of what it created."""
-_LOOK, _MOST_LOOK = 1.0, 10.0
-"""Seconds between two looks whether n8n is back; doubled."""
-_WATCH = 5.0
-"""Seconds between two looks while tasks are open: it may die without being called."""
 _STARTING = 20.0
 """Seconds in which "no such webhook" may mean that n8n has only just started."""
 _LEAVING = 10.0
@@ -71,33 +68,33 @@ class N8nEngine:
     name: EngineName = "n8n"
 
     def __init__(self, settings: "Settings", store: Store, feed: Feed, workflows: Registry) -> None:
-        self.health = EngineChanged(up=True)
         self._store = store
         self._feed = feed
         self._workflows = workflows
         self._webhook = Webhook(settings.n8n)
+        self._health = Health(self._webhook)
         self._api = Api(settings.n8n) if settings.n8n.api_key is not None else None
         self._open: dict[int, Task] = {}
         """Every open task this client knows of."""
-        self._busy = asyncio.Event()
-        """Set when a task is opened."""
         self._watched: dict[int, _Waiting] = {}
         self._begun: set[asyncio.Task[None]] = set()
         """Calls that `close` waits for."""
         self._unsaid: set[asyncio.Future[None]] = set()
         """One for each task whose first calls are still to come; `close` waits for these too."""
         self._others: set[asyncio.Task[None]] = set()
-        self._on_health: Callable[[EngineChanged], None] = lambda _: None
         self._subscription: Subscription | None = None
-        self._back = asyncio.Event()
-        self._back.set()
+
+    @property
+    def health(self) -> EngineChanged:
+        """See `Engine.health`."""
+        return self._health.state
 
     async def start(self, on_health: Callable[[EngineChanged], None]) -> None:
         """See `Engine.start`."""
-        self._on_health = on_health
+        self._health.on_change = on_health
         self._subscription = self._feed.subscribe()
         self._spawn(self._follow(self._subscription), self._others)
-        self._spawn(self._watch_health(), self._others)
+        self._spawn(self._health.watch(), self._others)
 
     async def close(self) -> None:
         """See `Engine.close`."""
@@ -171,7 +168,7 @@ class N8nEngine:
             self._forget(task.id)
             return
         self._open[task.id] = task
-        self._busy.set()
+        self._health.needed.set()
         waiting = self._watched.get(task.id)
         if task.status is not TaskStatus.PENDING:
             if waiting is not None:
@@ -194,6 +191,8 @@ class N8nEngine:
 
     def _forget(self, task_id: int) -> None:
         task = self._open.pop(task_id, None)
+        if not self._open:
+            self._health.needed.clear()
         if task_id in self._watched:
             self._watched[task_id].changed.set()
         if task is None:
@@ -235,12 +234,12 @@ class N8nEngine:
                     _resolve(waiting.said)
                     wait = _MOST_AGAIN
                     continue
-                if not self._back.is_set():
+                if self._health.gone:
                     if not noted:
                         await self._note(task, Outcome.UNREACHABLE, _later(self.health.detail))
                     noted = False
                     _resolve(waiting.said)
-                    await self._back.wait()
+                    await self._health.back()
                     wait = 0.0
                     continue
                 told = asyncio.create_task(self._tell(task, workflow, waiting))
@@ -254,7 +253,7 @@ class N8nEngine:
                     _log.error("n8n could not be told of task %d: %s", task_id, kind)
                 noted = True
                 _resolve(waiting.said)
-                wait = again if self._back.is_set() else 0.0
+                wait = 0.0 if self._health.gone else again
                 again = min(_MOST_AGAIN, 2 * again)
         finally:
             _resolve(waiting.said)
@@ -272,7 +271,7 @@ class N8nEngine:
                 failed = error
             else:
                 waiting.told = True
-                self._set_health(EngineChanged(up=True))
+                self._health.seen()
                 await self._note(task, Outcome.SENT, "Sent to n8n, waiting for it to start...")
                 return
             young = asyncio.get_running_loop().time() - began < _STARTING
@@ -289,7 +288,8 @@ class N8nEngine:
             # Whoever sent it may have reached an n8n that takes it: it is not ours to fail.
             outcome = Outcome.UNREACHABLE
         elif outcome is Outcome.UNREACHABLE and (failed.status is None or failed.status in DOWN):
-            self._lost(failed)
+            # The tasks wait, and one look after the other is taken until it is back.
+            self._health.lost(failed)
             said = _later(said)
         await self._note(task, outcome, said)
 
@@ -361,48 +361,6 @@ class N8nEngine:
         except SteplineError as error:
             # It ends by itself at its next step, which the database refuses.
             _log.warning("Execution %s could not be stopped: %s", execution, error)
-
-    # Whether n8n is there
-
-    def _set_health(self, health: EngineChanged) -> None:
-        if health != self.health:
-            self.health = health
-            self._on_health(health)
-
-    def _lost(self, error: CallFailedError) -> None:
-        """n8n is gone: the tasks wait, and one look after the other is taken until it is back."""
-        self._set_health(EngineChanged(up=False, detail=str(error)))
-        if self._back.is_set():
-            self._back.clear()
-            self._spawn(self._await_return(), self._others)
-
-    async def _await_return(self) -> None:
-        pause = _LOOK
-        while True:
-            await asyncio.sleep(pause)
-            pause = min(_MOST_LOOK, 2 * pause)
-            try:
-                await self._webhook.check()
-            except CallFailedError:
-                continue
-            self._set_health(EngineChanged(up=True))
-            self._back.set()
-            return
-
-    async def _watch_health(self) -> None:
-        """Looks at n8n at the start, and while tasks are open."""
-        while True:
-            await self._back.wait()
-            try:
-                await self._webhook.check()
-            except CallFailedError as error:
-                self._lost(error)
-                continue
-            self._set_health(EngineChanged(up=True))
-            if not self._open:
-                self._busy.clear()
-            await self._busy.wait()
-            await asyncio.sleep(_WATCH)
 
 
 def _conversation(task: Task) -> object:

@@ -118,6 +118,27 @@ async def test_a_dead_server_is_revived_and_asked_again(mortal: PostgresServer) 
     await store.close()
 
 
+async def test_what_may_have_been_done_is_not_said_to_be_undone(
+    open_store: Callable[..., Awaitable[PostgresStore]], database: Database
+) -> None:
+    store = await open_store()
+    blocked = (
+        "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        " AND datname = current_database()"
+    )
+    with database.owner() as locker, database.owner() as owner, locker.transaction():
+        locker.execute("LOCK TABLE async_tasks IN EXCLUSIVE MODE")
+        creating = asyncio.create_task(create(store))
+        async with asyncio.timeout(10):
+            while not (waiting := owner.execute(blocked).fetchall()):
+                await asyncio.sleep(0.01)
+        owner.execute("SELECT pg_terminate_backend(%s)", (waiting[0]["pid"],))
+        with pytest.raises(StoreUnreachableError, match="may have been done all the same"):
+            await creating
+    # What may be asked again is, and then nothing is lost.
+    assert await store.running_tasks() == []
+
+
 async def test_many_at_once_share_a_few_connections(
     open_store: Callable[..., Awaitable[PostgresStore]], database: Database
 ) -> None:
