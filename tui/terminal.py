@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from enum import Enum
 from select import select
+from time import monotonic
 from typing import IO, Any
 
 from textual import events
@@ -38,6 +39,8 @@ _ESCAPE = 0.05
 """Seconds between two looks at whether a lone escape stays alone."""
 _PATIENCE = 0.3
 """Seconds that the end waits for a terminal that does not take what was written."""
+_REPORTS = 1.0
+"""Seconds in which a terminal may still answer what it was asked at the start."""
 _RESTORE = (
     b"\x18\x1b[?2026l\x1b[?2004l\x1b[?7h\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[<u"
     b"\x1b[?1049l\x1b[?25h\x1b[?1004l"
@@ -167,6 +170,9 @@ class Driver(LinuxDriver):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.exit_event = _Knock()
+        self._asked_at = 0.0
+        self._reports = 0
+        self._answered = threading.Event()
 
     def run_input_thread(self) -> None:
         """Hands on what is typed. Textual's wakes ten times a second to look at the clock; a clock
@@ -182,6 +188,9 @@ class Driver(LinuxDriver):
                 data = os.read(self.fileno, 4096)
                 if not data:
                     return
+                self._reports += data.count(b"$y")
+                if self._reports >= 2:  # one for each mode that Textual asks about
+                    self._answered.set()
                 for message in parser.feed(decode(data)):
                     self.process_message(message)
             for message in parser.tick():
@@ -193,10 +202,19 @@ class Driver(LinuxDriver):
             self._app.shown.forget()
         theirs = linux_driver.WriterThread  # pyright: ignore
         linux_driver.WriterThread = Writer  # pyright: ignore
+        self._asked_at, self._reports = monotonic(), 0
+        self._answered.clear()
         try:
             super().start_application_mode()
         finally:
             linux_driver.WriterThread = theirs  # pyright: ignore
+
+    def disable_input(self) -> None:
+        """As Textual's; but what ends as soon as it began waits for the terminal's answers first,
+        which the shell would take for typing."""
+        if self._key_thread is not None and self._key_thread.is_alive():
+            self._answered.wait(max(0.0, self._asked_at + _REPORTS - monotonic()))
+        super().disable_input()
 
     @property
     def backlog(self) -> int:

@@ -77,6 +77,9 @@ class Terminal:
         self.reads: list[tuple[float, int]] = []
         """For each read: when (`time.perf_counter`), and how long `raw` was then."""
         self.pace = pace
+        self.latency = 0.0
+        """Seconds that an answer to the command takes, as over a link; may be changed."""
+        self._replied = b""
         self._screen = pyte.Screen(columns, rows)
         self._stream = pyte.Stream(self._screen)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -180,6 +183,10 @@ class Terminal:
         return self._wait(
             lambda: re.search(pattern, bytes(self.raw), re.DOTALL), timeout, f"bytes {pattern!r}"
         )
+
+    def wait_replied(self, data: bytes, timeout: float = 20) -> None:
+        """Waits until it has given this answer, late as it may be."""
+        self._wait(lambda: True if data in self._replied else None, timeout, f"answer {data!r}")
 
     def arrival(self, offset: int) -> float:
         """When the byte at `offset` of `raw` was read (`time.perf_counter`)."""
@@ -312,8 +319,16 @@ class Terminal:
         for query in _MODE_QUERY.finditer(data):
             known = self._reports_size or query[1] != b"2048"
             reply += b"\x1b[?" + query[1] + (b";2$y" if known else b";0$y")
-        if reply:
+        if reply and self.latency:
+            threading.Timer(self.latency, self._reply, (reply,)).start()
+        elif reply:
             os.write(self._fd, reply)
+
+    def _reply(self, reply: bytes) -> None:
+        with self._news:
+            os.write(self._fd, reply)
+            self._replied += reply
+            self._news.notify_all()
 
 
 def _set_size(fd: int, columns: int, rows: int) -> None:

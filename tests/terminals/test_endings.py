@@ -153,7 +153,10 @@ def test_a_crash_at_the_start(stepline: Stepline, tmp_path: Path):
         "import tui.screens.main as main\nmain.MainScreen.compose = lambda self: 1 / 0\n"
     )
     with Shell(stepline, PYTHONPATH=str(tmp_path)) as shell:
+        # Its answers to what it is asked at the start come when there is no app any more.
+        shell.terminal.latency = 0.5
         shell.start()
+        shell.terminal.wait_replied(b"\x1b[?2048;")
         said = shell.assert_left_as_it_was(1)
     assert "stepline ended unexpectedly" in said
     assert "Traceback" not in said
