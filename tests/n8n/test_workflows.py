@@ -131,6 +131,15 @@ async def test_a_model_that_does_not_answer_is_a_reason_to_read(
     assert scene.message(sent)["content"] == ""
 
 
+async def test_n8ns_words_for_an_account_without_credit_are_taken_apart(scene: N8nScene) -> None:
+    sent = scene.send("quota")
+    scene.call(sent.task_id, "chat/streaming")
+    task = await scene.final(sent.task_id)
+    assert task["error_details"]["code"] == "no_credit"
+    assert "wants payment: Insufficient quota detected; add credit" in task["status_message"]
+    assert "<a" not in task["status_message"]
+
+
 async def test_an_error_in_the_answer_and_a_filter_are_failures(scene: N8nScene) -> None:
     for order, words in (("error", "Provider disconnected"), ("filter", "content filter")):
         sent = scene.send(order)

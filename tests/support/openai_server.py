@@ -10,6 +10,7 @@ choose (several words work together; anything else is echoed):
 
     fail:429 fail:429:7     that HTTP status, with Retry-After
     fail-once:503           only the first request with this very message fails
+    quota                   429 with the code that OpenAI gives an account without credit
     say:TEXT                answers with the rest of the message
     long:200                answers with that many kB
     think                   reasoning deltas before the answer
@@ -141,11 +142,12 @@ def failure(
     status: int,
     message: str = "no",
     *,
+    code: str | None = None,
     retry_after: str | None = None,
     metadata: dict[str, Any] | None = None,
 ) -> Reply:
     """An error status with an error object as OpenRouter sends it."""
-    error: dict[str, Any] = {"code": status, "message": message}
+    error: dict[str, Any] = {"code": code or status, "message": message}
     if metadata is not None:
         error["metadata"] = metadata
     headers = {} if retry_after is None else {"Retry-After": retry_after}
@@ -253,6 +255,8 @@ class OpenAiServer:
         if code := words.get("fail"):
             status, _, wait = code.partition(":")
             return failure(int(status), "as you asked", retry_after=wait or None)
+        if "quota" in words:
+            return failure(429, "You exceeded your current quota", code="insufficient_quota")
         if "html" in words:
             return Reply(body="<html><h1>Welcome</h1></html>", content_type="text/html")
         text = said or f"You said: {message}"
