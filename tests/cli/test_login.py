@@ -1,8 +1,10 @@
 """`stepline login`, `logout`, `whoami`, and the other commands in a Supabase project."""
 
 import json
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.support.command import COMMAND, Stepline, isolated
@@ -73,6 +75,10 @@ def test_the_password_is_asked_for_and_not_shown(stepline: Stepline, project: Su
         assert PASSWORD.encode() not in terminal.raw
     with Terminal([COMMAND, "login"], env=stepline.env, cwd=stepline.cwd) as terminal:
         terminal.wait_for("E-mail:")
+        # Python does not see a signal of the last instant before it waits for the line.
+        command = psutil.Process(terminal.process.pid)
+        while command.status() != psutil.STATUS_SLEEPING:
+            time.sleep(0.01)
         terminal.press("ctrl+c")
         assert terminal.wait_exit() == 130
 

@@ -363,6 +363,9 @@ async def test_rows_that_arrive_leave_a_reader_where_they_scrolled(
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: shown(app)[:1] == [2_000])
         table = screen.query_one(TaskTable)
+        await until(
+            pilot, lambda: table.max_scroll_y > 1_000
+        )  # the newest are there before the rest
         table.scroll_to(y=1_000, animate=False)
         await until(pilot, lambda: shown(app)[:1] == [1_000])
         sent = (await session.chat.send(None, "new")).task_id
