@@ -74,7 +74,8 @@ def _tour(here: Scene, terminal: Terminal, history: History) -> Iterator[tuple[s
     """Through the list, from the main screen and back to it."""
     every = _ids(here, _NEWEST)
     top = _rows(*every[:2])
-    yield "ctrl+g to the list", until_shown(terminal, ["ctrl+g"], top)
+    # The panel shows them too, and beside an empty conversation with nothing before them.
+    yield "ctrl+g to the list", until_shown(terminal, ["ctrl+g"], rf"^ Tasks[\s\S]*\n{top}")
     terminal.wait_for(rf"^ Tasks  {len(every):,}$")
     yield "G to the end", _moved(terminal, "G", _rows(*every[-2:]))
     yield "g to the top", _moved(terminal, "g", top)
