@@ -134,17 +134,20 @@ class Feed:
     async def load(self, task_ids: Iterable[int]) -> dict[int, TaskChanged]:
         """Tasks with all their events, known or fetched; those that don't exist are left out."""
         ids = set(task_ids)
-        missing = {task_id: 0 for task_id in ids if self._mirror.view(task_id) is None}
-        if missing:
-            self._mirror.take(await self._store.fetch(Wanted(tasks=missing)))
-        return {task_id: view for task_id in ids if (view := self._mirror.view(task_id))}
+        known = {task_id: view for task_id in ids if (view := self._mirror.view(task_id))}
+        if missing := ids - known.keys():
+            wanted = Wanted(tasks=dict.fromkeys(missing, 0))
+            self._mirror.take(await self._store.fetch(wanted), wanted)
+        # What was known may have been forgotten while the rest was fetched.
+        return known | {task_id: view for task_id in ids if (view := self._mirror.view(task_id))}
 
     async def refresh(self, task_id: int) -> TaskChanged | None:
         """A task fetched anew, with all its events; None if there is no such task."""
-        rows = await self._store.fetch(self._mirror.lacks([(Table.TASKS, task_id)]))
+        wanted = Wanted(tasks={task_id: 0})
+        rows = await self._store.fetch(wanted)
         if not rows.tasks:
             return None
-        self._mirror.take(rows)
+        self._mirror.take(rows, wanted)
         return self._mirror.view(task_id)
 
     def note(self, *changes: Change) -> None:
@@ -232,9 +235,12 @@ class Feed:
     async def _fetch(self, wanted: dict[Key, int]) -> None:
         """Fetches these rows and shows them, or puts them back; then waits for the next turn."""
         try:
-            rows = await self._store.fetch(self._mirror.lacks(wanted))
-            self._mirror.take(rows)
+            asked = self._mirror.lacks(wanted)
+            rows = await self._store.fetch(asked)
+            torn = self._mirror.take(rows, asked)
             self._mirror.forget_missing(wanted, rows)
+            for task_id in torn:
+                self.hint_task(task_id)
         except Exception as error:
             # Nothing is forgotten: the same rows are asked for again, fewer at a time, since too
             # many may take longer than an answer may.

@@ -67,17 +67,26 @@ class Mirror:
             conversations=frozenset(ids[Table.CONVERSATIONS]),
         )
 
-    def take(self, rows: Rows) -> None:
-        """Rows as they were fetched."""
+    def take(self, rows: Rows, asked: Wanted) -> list[int]:
+        """Rows as they were fetched; the tasks that must be asked for again.
+
+        Those are the ones of which only newer events were wanted, and which were forgotten with
+        the older ones before the answer came.
+        """
         events: dict[int, list[TaskEvent]] = {}
         for event in rows.events:
             events.setdefault(event.task_id, []).append(event)
+        torn: list[int] = []
         for task in rows.tasks:
-            self.take_task(task, events.get(task.id, ()))
+            if asked.tasks.get(task.id, 0) > self.newest_event(task.id):
+                torn.append(task.id)
+            else:
+                self.take_task(task, events.get(task.id, ()))
         for message in rows.messages:
             self.take_change(MessageChanged(message))
         for conversation in rows.conversations:
             self.take_change(ConversationChanged(conversation))
+        return torn
 
     def take_task(self, task: Task, events: Sequence[TaskEvent]) -> None:
         """A task with its newer events; either of them may be news."""

@@ -241,6 +241,35 @@ async def test_finished_tasks_are_forgotten_in_the_end_and_open_ones_are_not(
     assert len(again[kept.id + 1].events) == 3
 
 
+async def test_a_task_forgotten_while_its_news_is_fetched_keeps_its_older_events(
+    database: Database, open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.mirror._KEEP", 10)
+    store = await open_store()
+
+    async def ended() -> Task:
+        return await store.task_cancel((await store.task_create("email", {}, 600, None)).id)
+
+    async with following(store) as (feed, _):
+        old = await ended()
+        known = (await feed.load([old.id]))[old.id]
+        assert len(known.events) == 3
+
+        async def fetch(wanted: Wanted) -> Rows:
+            rows = await PostgresStore.fetch(store, wanted)
+            if wanted.tasks.get(old.id):
+                for _ in range(20):
+                    feed.note(TaskChanged(await ended(), ()))
+                assert feed.view(old.id) is None
+            return rows
+
+        monkeypatch.setattr(store, "fetch", fetch)
+        watch = feed.subscribe()
+        feed.hint_task(old.id)
+        await until(watch, lambda change: change.key == (Table.TASKS, old.id))
+        assert feed.view(old.id) == known
+
+
 async def test_no_notification_ends_the_feed(database: Database, open_store: OpenStore) -> None:
     store = await open_store()
     async with following(store) as (_, reader):
