@@ -43,7 +43,7 @@ async def checks(settings: Settings) -> AsyncIterator[Check]:
             yield await _server(settings, connection)
             yield ok("schema", f"Version {latest_version()}, as this program needs it.")
             yield await _round_trip(session, connection)
-            if isinstance(session.store, PostgresStore):
+            if settings.engine == "local" and isinstance(session.store, PostgresStore):
                 yield await _worker(session.store, settings)
             yield clock(session.store.clock_offset)
     except SchemaError as error:

@@ -17,6 +17,16 @@ def test_a_fresh_machine_is_well(bare: Stepline):
     assert all(set(check) == {"name", "status", "sentence", "fix"} for check in checks.values())
 
 
+def test_a_worker_is_looked_for_only_where_one_works(bare: Stepline):
+    done = bare.having(N8N_BASE_URL="http://127.0.0.1:1", N8N_CHAT_WORKFLOW_ID="x").run(
+        "doctor", "--json"
+    )
+    checks = {check["name"]: check["status"] for check in json.loads(done.stdout)}
+    assert checks["database"] == "ok"
+    assert checks["n8n"] == "fail"
+    assert "worker" not in checks
+
+
 def test_for_people_each_fix_is_said(stepline: Stepline):
     done = stepline.having(TERM="dumb").run("doctor")
     assert done.returncode == 0
