@@ -5,6 +5,7 @@ tasks that run meanwhile, each in the panel; the one that is changed is in the o
 """
 
 import asyncio
+import random
 import time
 from collections.abc import Iterator, Sequence
 from statistics import median
@@ -63,7 +64,8 @@ def painted(here: Scene, app: Terminal, task: int, count: int) -> list[float]:
             step(worker, task, mark)
             end = app.wait_bytes(mark.encode(), after=after)
             taken.append(app.arrival(end - 1) - begun)
-            pause(0.1)
+            # Never in step with what moves by itself, ten times a second.
+            pause(random.uniform(0.1, 0.2))
     return taken
 
 
